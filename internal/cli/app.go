@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+)
+
+// NewApp returns an application of urfave/cli for [Run], which keeps the library away from the process: it never exits, prints
+// nothing of its own, and leaves the environment alone. Give it Usage (one line), ArgsUsage ("HOST"), Description, Flags,
+// Commands, Action. Commands print to the Env's streams, not to the App's Writer; flags take no EnvVars, since the Env is what a
+// run may read.
+func NewApp(env *Env) *cli.App {
+	return &cli.App{
+		Name:     env.Name,
+		HelpName: env.Name,
+		Reader:   env.Stdin,
+	}
+}
+
+// Run parses env.Args and runs the command that they name.
+//
+// Flags may stand before and after arguments; flags of the application may stand after the command, too; after "--" all is
+// argument, see [AfterDash]. -h and --help print the help of the command that they stand in, and --version the version. What goes
+// wrong before an Action begins is a [UsageError].
+func Run(ctx context.Context, env *Env, app *cli.App) error {
+	tamed := &tamedApp{env: env, app: app}
+	tamed.tame()
+	line, err := tamed.parse(env.Args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case line.help:
+		return writeHelp(env, app, line.commands)
+	case line.version:
+		_, err := fmt.Fprintln(helpWriter(env), VersionLine(env.Name))
+		return err
+	}
+	err = app.RunContext(ctx, line.args)
+	if err == nil || tamed.started {
+		return err
+	}
+	return &UsageError{Err: errors.New(lowerFirst(err.Error())), Hints: []string{helpHint(env, line.commands)}}
+}
+
+// AfterDash returns the arguments of the command before and after "--". Without one, dashed is false and all arguments are in before.
+func AfterDash(c *cli.Context) (before, after []string, dashed bool) {
+	all := c.Args().Slice()
+	n, ok := c.App.Metadata[dashKey].(int)
+	if !ok || n > len(all) {
+		return all, nil, false
+	}
+	return all[:n], all[n:], true
+}
+
+// dashKey is where Run notes how many arguments stood before "--", since urfave/cli forgets it.
+const dashKey = "gitaccess: arguments before --"
+
+type tamedApp struct {
+	env     *Env
+	app     *cli.App
+	started bool // an Action or Before of ours has run
+}
+
+// tame takes urfave/cli's habits away: exits inside the library, help on standard output after an error, a "help" command
+// beneath each command (so that `access login h` could not name a host), -v for the version, completion flags.
+func (t *tamedApp) tame() {
+	a := t.app
+	a.HideHelp, a.HideVersion, a.HideHelpCommand, a.EnableBashCompletion = true, true, true, false
+	a.Writer, a.ErrWriter = io.Discard, io.Discard
+	a.ExitErrHandler = func(*cli.Context, error) {}
+	a.Action = t.wrap(a.Action, len(a.Commands) > 0, nil)
+	if a.Before != nil {
+		a.Before = cli.BeforeFunc(t.wrap(cli.ActionFunc(a.Before), false, nil))
+	}
+	if a.Metadata == nil {
+		a.Metadata = map[string]any{}
+	}
+	t.tameCommands(a.Commands, nil)
+}
+
+func (t *tamedApp) tameCommands(commands []*cli.Command, parents []*cli.Command) {
+	for _, c := range commands {
+		path := append(parents[:len(parents):len(parents)], c)
+		c.HideHelp, c.HideHelpCommand = true, true
+		c.Action = t.wrap(c.Action, len(c.Subcommands) > 0, path)
+		if c.Before != nil {
+			c.Before = cli.BeforeFunc(t.wrap(cli.ActionFunc(c.Before), false, nil))
+		}
+		t.tameCommands(c.Subcommands, path)
+	}
+}
+
+func (t *tamedApp) wrap(action cli.ActionFunc, group bool, path []*cli.Command) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		t.started = true
+		if action != nil {
+			return action(c)
+		}
+		if !group {
+			return nil
+		}
+		commands := t.app.Commands
+		if len(path) > 0 {
+			commands = path[len(path)-1].Subcommands
+		}
+		return t.noSuchCommand(c.Args().First(), commands, path)
+	}
+}
+
+func (t *tamedApp) noSuchCommand(name string, commands, path []*cli.Command) error {
+	e := &UsageError{Hints: []string{helpHint(t.env, path)}}
+	if name == "" {
+		e.Err = errors.New("a command is missing")
+		return e
+	}
+	e.Err = fmt.Errorf("unknown command %q", name)
+	var names []string
+	for _, c := range commands {
+		if !c.Hidden {
+			names = append(names, c.Names()...)
+		}
+	}
+	if s := nearest(name, names); s != "" {
+		e.Hints = append([]string{fmt.Sprintf("did you mean %q", s)}, e.Hints...)
+	}
+	return e
+}
