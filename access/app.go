@@ -1,0 +1,144 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"path"
+	"strings"
+	"time"
+)
+
+// A Mode is how an application lets programs in.
+type Mode string
+
+const (
+	// ModeOpen: Access does not ask for anything here (a Bypass policy, or no
+	// application at all).
+	ModeOpen Mode = "open"
+	// ModeLogin: a person's session is wanted; Access answers 302 to its login.
+	ModeLogin Mode = "login"
+	// ModeOAuth: Managed OAuth; Access answers 401 with a Bearer challenge.
+	ModeOAuth Mode = "oauth"
+	// ModeServiceToken: only service tokens may pass; Access answers 403.
+	ModeServiceToken Mode = "service-token"
+)
+
+// An App is an Access application as seen from one origin.
+type App struct {
+	Origin   Origin `json:"origin"`
+	Path     string `json:"path,omitempty"`     // prefix that it covers; "" is the whole origin
+	Mode     Mode   `json:"mode"`               //
+	Team     string `json:"team,omitempty"`     // team domain, "example.cloudflareaccess.com"
+	Audience string `json:"audience,omitempty"` // the application's AUD tag
+	Hostname string `json:"hostname,omitempty"` // as the application defines it, wildcards included
+	Resource string `json:"resource,omitempty"` // ModeOAuth: URL of its resource metadata (RFC 9728)
+
+	Seen time.Time `json:"seen"` // when it was last discovered
+}
+
+// covers reports whether p lies under the application's path.
+func (a App) covers(p string) bool {
+	return a.Path == "" || p == a.Path || strings.HasPrefix(p, a.Path+"/")
+}
+
+// sessionKey names the application's session in a Store. Audience and team make
+// it: one application may span hosts, and its token is valid on all of them.
+func (a App) sessionKey() string {
+	if a.Mode == ModeOAuth {
+		return "oauth/" + a.Team + "/" + string(a.Origin) + a.Path
+	}
+	return "session/" + a.Team + "/" + a.Audience
+}
+
+func orgKey(team string) string { return "org/" + team }
+
+// hostRecord is everything that is known about one origin, in one Cache entry, so
+// that a warm call reads one file.
+type hostRecord struct {
+	Version      int       `json:"v"`
+	Origin       Origin    `json:"origin"`
+	Pinned       string    `json:"pinned_team,omitempty"`
+	Apps         []App     `json:"apps,omitempty"`
+	ServiceToken bool      `json:"service_token,omitempty"` // the Store has one for this origin
+	Checked      time.Time `json:"checked,omitzero"`        // when a stored session was last seen accepted
+}
+
+// attempt is the latest login by a person, so that one that was left undone is
+// not followed by a row of others.
+type attempt struct {
+	Began time.Time `json:"began,omitzero"`
+	Ended time.Time `json:"ended,omitzero"`
+	Error string    `json:"error,omitempty"`
+	Done  bool      `json:"done,omitempty"`
+}
+
+// match returns the application with the longest path that covers p.
+func (r *hostRecord) match(p string) (App, bool) {
+	p = cleanPath(p)
+	best, found := App{}, false
+	for _, a := range r.Apps {
+		if a.covers(p) && (!found || len(a.Path) > len(best.Path)) {
+			best, found = a, true
+		}
+	}
+	return best, found
+}
+
+// put replaces the application with a's path, or adds it.
+func (r *hostRecord) put(a App) {
+	for i := range r.Apps {
+		if r.Apps[i].Path == a.Path {
+			r.Apps[i] = a
+			return
+		}
+	}
+	r.Apps = append(r.Apps, a)
+}
+
+// cleanPath gives "" for the root and no trailing slash otherwise.
+func cleanPath(p string) string {
+	if p == "" {
+		return ""
+	}
+	p = path.Clean("/" + p)
+	if p == "/" {
+		return ""
+	}
+	return p
+}
+
+// host loads the record of o; an unreadable one counts as absent, since all it
+// holds but the pin can be learnt again, and a lost pin is a first use.
+func (c *Client) host(o Origin) *hostRecord {
+	r := &hostRecord{Version: 1, Origin: o}
+	b, err := c.cfg.Cache.Load(cacheName("host", string(o)))
+	if err != nil {
+		return r
+	}
+	var got hostRecord
+	if err := json.Unmarshal(b, &got); err != nil || got.Version != 1 || got.Origin != o {
+		c.log.Warn("host record unreadable", "origin", string(o))
+		return r
+	}
+	return &got
+}
+
+// updateHost changes the record of o, one process at a time.
+func (c *Client) updateHost(ctx context.Context, o Origin, change func(*hostRecord)) error {
+	// Not cancelled with ctx: what was learnt is worth the few milliseconds, and
+	// a login that was ended by Ctrl-C must still be written down as ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	lease, err := c.cfg.Locker.Lock(ctx, cacheName("record", string(o)), nil)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	r := c.host(o)
+	change(r)
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return c.cfg.Cache.Save(cacheName("host", string(o)), b)
+}

@@ -1,0 +1,84 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// Application metadata: a HEAD request with the first header is answered with the
+// second, a JWT signed by the team's keys [client, since 2026.8.0].
+const (
+	metadataRequestHeader = "Cf-Access-Metadata-Request"
+	metadataHeader        = "Cf-Access-Metadata"
+	metadataAge           = 24 * time.Hour
+)
+
+// metadata is what the JWT says.
+type metadata struct {
+	Type        string `json:"type"`         // "match"
+	Hostname    string `json:"hostname"`     // that was asked for
+	AppHostname string `json:"app_hostname"` // as the application defines it, may be absent
+	AuthDomain  string `json:"auth_domain"`  // the team domain
+	Audience    string `json:"aud"`
+	IssuedAt    int64  `json:"iat"`
+}
+
+// teamSuffixes are the domains below which Cloudflare gives out team names; the
+// second one is the FedRAMP environment's. Only the names directly below count.
+var teamSuffixes = []string{".cloudflareaccess.com", ".fed.cloudflareaccess.com"}
+
+// isTeamDomain reports whether a host may be a team domain: below Cloudflare's, or
+// the one the user named.
+func (c *Client) isTeamDomain(host string) bool {
+	if c.team != "" {
+		return host == c.team
+	}
+	for _, suffix := range teamSuffixes {
+		name, ok := strings.CutSuffix(host, suffix)
+		if ok && name != "" && !strings.ContainsAny(name, "./:@?#\\") {
+			return true
+		}
+	}
+	return false
+}
+
+// readMetadata verifies a metadata JWT for the origin. The team that it names is
+// only *a* team: anyone can register one. The caller compares it with the pin.
+func (c *Client) readMetadata(ctx context.Context, o Origin, raw string) (*metadata, error) {
+	tok, err := jwt.ParseSigned(raw, signatures)
+	if err != nil {
+		return nil, fmt.Errorf("not signed with RS256: %v", err)
+	}
+	var m metadata
+	if err := tok.UnsafeClaimsWithoutVerification(&m); err != nil {
+		return nil, err
+	}
+	// The team is needed to find the keys; what else it says counts from here on.
+	team := canonicalTeam(m.AuthDomain)
+	if !c.isTeamDomain(team) {
+		return nil, fmt.Errorf("%q is not a team domain", cut(m.AuthDomain))
+	}
+	m = metadata{}
+	if err := c.verify(ctx, team, raw, &m); err != nil {
+		return nil, err
+	}
+	m.AuthDomain = team
+	switch issued := time.Unix(m.IssuedAt, 0); {
+	case canonicalTeam(m.Hostname) != o.Hostname():
+		return nil, fmt.Errorf("for host %q", cut(m.Hostname))
+	case m.Type != "match":
+		return nil, fmt.Errorf("of type %q", cut(m.Type))
+	case m.Audience == "":
+		return nil, errors.New("without an audience")
+	case m.IssuedAt <= 0 || issued.Before(c.now().Add(-metadataAge)):
+		return nil, fmt.Errorf("older than %s", metadataAge)
+	case issued.After(c.now().Add(clockSkew)):
+		return nil, errors.New("from the future (is this machine's clock right?)")
+	}
+	return &m, nil
+}

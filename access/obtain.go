@@ -1,0 +1,320 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Credential is the one door: it returns a credential that may be sent to u, by
+// the order in the package comment. If Access does not guard u, the credential has
+// Kind [None]. Errors: [*LoginRequiredError], [*RefusedError], [*TeamChangedError],
+// [*DiscoveryError], [*LoginTimeoutError], [*BusyError], or a transport or storage error.
+func (c *Client) Credential(ctx context.Context, u *url.URL, p Policy) (Credential, error) {
+	o, err := OriginOf(u)
+	if err != nil {
+		return Credential{}, err
+	}
+	r := c.host(o)
+	if cr, ok, err := c.serviceToken(ctx, o, r, p); err != nil || ok {
+		if app, known := r.match(u.Path); known {
+			// What is known of the application is for messages; the token goes to
+			// the whole origin that it is bound to.
+			cr.App.Team, cr.App.Audience = app.Team, app.Audience
+		}
+		return cr, err
+	}
+	app, known := r.match(u.Path)
+	switch {
+	case !known || p.AcceptTeam != "":
+	case app.Mode == ModeOpen && c.now().Sub(app.Seen) < discoveryFresh:
+		return Credential{App: app}, nil
+	case (app.Mode == ModeLogin || app.Mode == ModeOAuth) && !p.Fresh && (c.team == "" || c.team == app.Team):
+		s, err := c.loadSession(ctx, app)
+		if err != nil && !errors.Is(err, errNoSession) {
+			return Credential{}, err
+		}
+		cr, ok := c.credential(app, s)
+		if ok && cr.valid(c.now(), renewAhead) && c.stillAccepted(ctx, cr, u, r, p) {
+			return cr, nil
+		}
+	}
+	return c.obtain(ctx, o, u, p)
+}
+
+// obtain gets a credential with the help of the network.
+func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Credential, error) {
+	app, err := c.application(ctx, o, u, p)
+	if err != nil {
+		return Credential{}, err
+	}
+	switch app.Mode {
+	case ModeOpen:
+		return Credential{App: app}, nil
+	case ModeServiceToken:
+		return Credential{}, &RefusedError{App: app, Cause: ServiceTokenRequired}
+	}
+	before, _ := c.loadSession(ctx, app)
+	began := c.now()
+	lease, err := c.lock(ctx, lockName(app), app, p)
+	if err != nil {
+		return Credential{}, err
+	}
+	defer lease.Release()
+
+	// Somebody else may have renewed or logged in while we waited.
+	s, err := c.loadSession(ctx, app)
+	if err != nil && !errors.Is(err, errNoSession) {
+		return Credential{}, err
+	}
+	cr, ok := c.credential(app, s)
+	if ok && cr.valid(c.now(), renewAhead) && (!p.Fresh || s.Token != before.Token) {
+		return cr, nil
+	}
+	renewed, err := c.renew(ctx, app, u, s)
+	if err == nil {
+		return renewed, nil
+	}
+	if ctx.Err() != nil {
+		return Credential{}, ctx.Err()
+	}
+	if !errors.Is(err, errNoSession) {
+		c.log.Info("renewal failed", "host", o.Host(), "err", err)
+	}
+	if ok && !p.Fresh {
+		return cr, nil // it still has some seconds
+	}
+	return c.login(ctx, app, u, p, lease, began, err)
+}
+
+// application returns the application that protects u, discovering it at most
+// once across processes.
+func (c *Client) application(ctx context.Context, o Origin, u *url.URL, p Policy) (App, error) {
+	fresh := func() (App, bool) {
+		app, ok := c.host(o).match(u.Path)
+		return app, ok && p.AcceptTeam == "" && c.now().Sub(app.Seen) < discoveryFresh && (c.team == "" || c.team == app.Team)
+	}
+	if app, ok := fresh(); ok {
+		return app, nil
+	}
+	lease, err := c.lock(ctx, cacheName("host", string(o)), App{Origin: o}, Policy{Reason: p.Reason})
+	if err != nil {
+		return App{}, err
+	}
+	defer lease.Release()
+	if app, ok := fresh(); ok {
+		return app, nil
+	}
+	return c.discover(ctx, o, u.Path, p)
+}
+
+// BusyError says that another process holds what this one waits for and does not
+// let go: it was stopped, or hangs.
+type BusyError struct {
+	App   App
+	PID   int
+	After time.Duration
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("access: process %d has been renewing the session of %s for %s", e.PID, e.App.Origin.Host(), e.After)
+}
+
+// renewalTimeout bounds the wait for another process that renews.
+const renewalTimeout = 30 * time.Second
+
+// lock waits for its turn. A caller that may not ask a person does not wait for
+// another process's person either.
+func (c *Client) lock(ctx context.Context, name string, app App, p Policy) (Lease, error) {
+	limit := renewalTimeout
+	if p.Login {
+		limit = c.cfg.LoginTimeout + renewalTimeout
+	}
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	var mu sync.Mutex
+	var holder int
+	lease, err := c.cfg.Locker.Lock(ctx, name, func(pid int, note string) {
+		mu.Lock()
+		holder = pid
+		mu.Unlock()
+		if note != "" && !p.Login {
+			cancel(&LoginRequiredError{App: app, Reason: p.Reason, PID: pid, URL: note})
+			return
+		}
+		c.tell(Event{Kind: WaitingForProcess, App: app, PID: pid, URL: note})
+	})
+	if err == nil {
+		return lease, nil
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	var required *LoginRequiredError
+	switch {
+	case outer.Err() != nil:
+		return nil, outer.Err()
+	case errors.As(context.Cause(ctx), &required):
+		return nil, required
+	case ctx.Err() != nil:
+		return nil, &BusyError{App: app, PID: holder, After: limit}
+	}
+	return nil, fmt.Errorf("access: lock: %w", err)
+}
+
+// renew gets a new token without a person.
+func (c *Client) renew(ctx context.Context, app App, u *url.URL, s session) (Credential, error) {
+	if app.Mode == ModeOAuth {
+		return c.refresh(ctx, app, s)
+	}
+	return c.exchange(ctx, app, u)
+}
+
+// login asks a person. began is when the caller started to wait for its turn, and
+// failed why no renewal was possible.
+func (c *Client) login(ctx context.Context, app App, u *url.URL, p Policy, lease Lease, began time.Time, failed error) (Credential, error) {
+	required := &LoginRequiredError{App: app, Reason: p.Reason}
+	if !errors.Is(failed, errNoSession) {
+		required.Err = failed
+	}
+	if !p.Login {
+		return Credential{}, required
+	}
+	last := c.lastAttempt(app)
+	since := last.Ended
+	if since.IsZero() {
+		since = last.Began
+	}
+	switch ago := c.now().Sub(since); {
+	case last.Done || since.IsZero() || ago < 0:
+	case last.Error != "" && last.Ended.After(began):
+		// A person was asked while we waited and did not log in: do not ask again
+		// for each process that stands in line.
+		required.Reason = last.Error
+		return Credential{}, required
+	case p.Background && ago < leftUndone:
+		required.Reason = fmt.Sprintf("a login was left undone %s ago", ago.Round(time.Second))
+		return Credential{}, required
+	}
+	a := attempt{Began: c.now().UTC()}
+	c.saveAttempt(app, a)
+	var cr Credential
+	var err error
+	if app.Mode == ModeOAuth {
+		cr, err = c.authorize(ctx, app, lease)
+	} else {
+		cr, err = c.transfer(ctx, app, lease)
+	}
+	if err == nil {
+		err = c.proveFresh(ctx, cr, u)
+	}
+	a.Ended, a.Done = c.now().UTC(), err == nil
+	if err != nil && ctx.Err() == nil { // Ctrl-C here is no answer for the others
+		a.Error = err.Error()
+	}
+	c.saveAttempt(app, a)
+	if err != nil {
+		return Credential{}, err
+	}
+	cr.fresh = true
+	c.tell(Event{Kind: LoginDone, App: app, Account: cr.Account, Expiry: cr.Expiry})
+	return cr, nil
+}
+
+// proveFresh tries a token that was issued just now, so that an application which
+// no client but a browser can pass (Binding Cookie) is named at once and not found
+// out by a loop of logins.
+func (c *Client) proveFresh(ctx context.Context, cr Credential, u *url.URL) error {
+	answer, err := c.try(ctx, cr, u)
+	if err != nil {
+		return nil // the network's trouble is not the token's; the next request will tell
+	}
+	switch answer.Kind {
+	case AnswerLogin, AnswerOAuth:
+		if err := c.dropSession(ctx, cr); err != nil {
+			c.log.Warn("refused session not deleted", "err", err)
+		}
+		return &RefusedError{App: cr.App, Cause: TokenNotAccepted, StatusCode: answer.StatusCode, Detail: cut(answer.Detail)}
+	case AnswerForbidden:
+		return &RefusedError{App: cr.App, Cause: Denied, StatusCode: answer.StatusCode}
+	}
+	return nil
+}
+
+// try sends one HEAD request with the credential and reads the answer.
+func (c *Client) try(ctx context.Context, cr Credential, u *url.URL) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	v := *u
+	v.User, v.RawQuery, v.Fragment = nil, "", ""
+	if v.Path == "" {
+		v.Path = "/"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, v.String(), nil)
+	if err != nil {
+		return Answer{}, err
+	}
+	if !cr.Apply(req) {
+		return Answer{}, fmt.Errorf("access: credential of %s does not cover %s", cr.App.Origin.Host(), redactQuery(u))
+	}
+	resp, err := c.do(ctx, req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close()
+	return ReadAnswer(resp), nil
+}
+
+// stillAccepted reports whether a stored session may be used as it is. It asks the
+// server at most once per policy.CheckEvery and host, whoever asks.
+func (c *Client) stillAccepted(ctx context.Context, cr Credential, u *url.URL, r *hostRecord, p Policy) bool {
+	stale := func(r *hostRecord) bool {
+		age := c.now().Sub(r.Checked)
+		return age < 0 || age >= p.CheckEvery
+	}
+	if p.CheckEvery <= 0 || !stale(r) {
+		return true
+	}
+	mine := false
+	err := c.updateHost(ctx, cr.App.Origin, func(r *hostRecord) {
+		if mine = stale(r); mine {
+			r.Checked = c.now().UTC() // claimed before it is done, so that it is done once
+		}
+	})
+	if err != nil || !mine {
+		return true
+	}
+	answer, err := c.try(ctx, cr, u)
+	if err != nil || answer.Kind != AnswerLogin && answer.Kind != AnswerOAuth {
+		return true
+	}
+	if err := c.Reject(ctx, cr); err != nil {
+		c.log.Warn("refused session not deleted", "err", err)
+	}
+	return false
+}
+
+func (c *Client) lastAttempt(app App) attempt {
+	var a attempt
+	if b, err := c.cfg.Cache.Load(cacheName("attempt", lockName(app))); err == nil {
+		_ = json.Unmarshal(b, &a) // unreadable counts as none
+	}
+	return a
+}
+
+func (c *Client) saveAttempt(app App, a attempt) {
+	b, err := json.Marshal(a)
+	if err == nil {
+		err = c.cfg.Cache.Save(cacheName("attempt", lockName(app)), b)
+	}
+	if err != nil {
+		c.log.Warn("login attempt not noted", "err", err)
+	}
+}

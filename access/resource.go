@@ -1,0 +1,112 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// This file reads protected-resource metadata (RFC 9728).
+
+// resourceMetadata is the document. Cloudflare's has more members, in two forms
+// ("authentication_method" in the documentation, "authentication_methods" live),
+// which are not needed.
+type resourceMetadata struct {
+	Resource             string   `json:"resource"`
+	AuthorizationServers []string `json:"authorization_servers"`
+	TeamDomain           string   `json:"team_domain"`
+}
+
+// resource fetches and checks the metadata that app's challenge named. Its URL is
+// taken from the challenge and not built, since at least two forms exist
+// (/.well-known/cloudflare-access-protected-resource/… and
+// /.well-known/oauth-protected-resource/…).
+func (c *Client) resource(ctx context.Context, app App) (*resourceMetadata, error) {
+	fail := func(err error) (*resourceMetadata, error) {
+		return nil, &DiscoveryError{Origin: app.Origin, Step: "resource metadata", Err: err}
+	}
+	u, err := app.Origin.URL().Parse(app.Resource)
+	if err != nil {
+		return fail(err)
+	}
+	// A challenge that names another host's document would let one host hand us
+	// the login of another.
+	if !sameOrigin(u, app.Origin.URL()) {
+		return fail(fmt.Errorf("its URL %s is on another host", redactQuery(u)))
+	}
+	var m *resourceMetadata
+	err = retry(ctx, func() (bool, error) {
+		m, err = getJSON[resourceMetadata](ctx, c, u)
+		return err != nil && mayPass(err), err
+	})
+	if err != nil {
+		return fail(err)
+	}
+	if err := covers(m.Resource, app); err != nil {
+		return fail(err)
+	}
+	if len(m.AuthorizationServers) == 0 {
+		return fail(errors.New("it names no authorization server"))
+	}
+	return m, nil
+}
+
+// covers checks that the resource identifier stands for app's origin and path
+// (RFC 9728 §3.3). The documents show it with and without a trailing slash.
+func covers(resource string, app App) error {
+	r, err := url.Parse(resource)
+	if err != nil || r.Host == "" {
+		return fmt.Errorf("resource %q is no URL", cut(resource))
+	}
+	if !sameOrigin(r, app.Origin.URL()) {
+		return fmt.Errorf("resource %q is another host's", cut(resource))
+	}
+	if p := cleanPath(r.Path); !(App{Path: p}).covers(app.Path) {
+		return fmt.Errorf("resource %q does not cover %q", cut(resource), app.Path)
+	}
+	return nil
+}
+
+// authorizationServer returns the issuer that m names for app: the team domain,
+// or the application's own host, which the documentation also gives.
+func (c *Client) authorizationServer(app App, m *resourceMetadata) (*url.URL, error) {
+	raw := m.AuthorizationServers[0]
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return nil, fmt.Errorf("authorization server %q is no https URL", cut(raw))
+	}
+	u.Host = strings.ToLower(u.Host)
+	switch {
+	case app.Team != "" && u.Host == app.Team:
+	case app.Team == "" && c.isTeamDomain(u.Host):
+	case sameOrigin(u, app.Origin.URL()):
+	default:
+		return nil, fmt.Errorf("authorization server %q is neither the team domain nor the application's host", cut(raw))
+	}
+	return u, nil
+}
+
+// resourceTeam learns the team of a Managed OAuth application whose answer carried
+// no signed metadata.
+func (c *Client) resourceTeam(ctx context.Context, app *App) error {
+	m, err := c.resource(ctx, *app)
+	if err != nil {
+		return err
+	}
+	as, err := c.authorizationServer(*app, m)
+	if err != nil {
+		return &DiscoveryError{Origin: app.Origin, Step: "resource metadata", Err: err}
+	}
+	app.Team = as.Host
+	if sameOrigin(as, app.Origin.URL()) {
+		if app.Team = canonicalTeam(m.TeamDomain); !c.isTeamDomain(app.Team) {
+			return &DiscoveryError{Origin: app.Origin, Step: "resource metadata", Err: fmt.Errorf("%q is not a team domain", cut(m.TeamDomain))}
+		}
+	}
+	return nil
+}

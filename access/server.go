@@ -1,0 +1,217 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// This file reads authorization server metadata (RFC 8414) and registers clients
+// (RFC 7591).
+
+// serverMetadata is what we use of the document [doc: authenticate coding agents,
+// step 3].
+type serverMetadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	RegistrationEndpoint  string   `json:"registration_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+}
+
+// server fetches and checks the metadata of the authorization server at issuer.
+func (c *Client) server(ctx context.Context, app App, issuer *url.URL) (*serverMetadata, error) {
+	u := &url.URL{Scheme: issuer.Scheme, Host: issuer.Host,
+		Path: "/.well-known/oauth-authorization-server" + strings.TrimSuffix(issuer.Path, "/")} // RFC 8414 §3.1
+	var m *serverMetadata
+	err := retry(ctx, func() (again bool, err error) {
+		m, err = getJSON[serverMetadata](ctx, c, u)
+		return err != nil && mayPass(err), err
+	})
+	if err == nil {
+		err = m.check(app, issuer)
+	}
+	if err != nil {
+		return nil, &DiscoveryError{Origin: app.Origin, Step: "authorization server metadata", Err: err}
+	}
+	return m, nil
+}
+
+func (m *serverMetadata) check(app App, issuer *url.URL) error {
+	// The issuer was seen with and without its scheme; RFC 8414 §3.3 wants it
+	// identical to the URL that was asked.
+	if !sameIssuer(m.Issuer, issuer) {
+		return fmt.Errorf("it is the document of issuer %q", cut(m.Issuer))
+	}
+	for name, raw := range map[string]string{
+		"authorization": m.AuthorizationEndpoint, "token": m.TokenEndpoint,
+		"registration": m.RegistrationEndpoint, "revocation": m.RevocationEndpoint,
+	} {
+		if raw == "" && (name == "registration" || name == "revocation") {
+			continue
+		}
+		u, err := url.Parse(raw)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Fragment != "" {
+			return fmt.Errorf("its %s endpoint %q is no https URL", name, cut(raw))
+		}
+		if host := strings.ToLower(u.Host); host != issuer.Host && host != app.Team {
+			return fmt.Errorf("its %s endpoint is on another host, %q", name, cut(u.Host))
+		}
+	}
+	// An absent list has a default in RFC 8414 §2 that excludes what we need for
+	// the methods; for grants the default is fine. The guide checks all three.
+	switch {
+	case !slices.Contains(m.ChallengeMethods, "S256"):
+		return errors.New("it does not offer PKCE with S256")
+	case !slices.Contains(m.AuthMethods, "none"):
+		return errors.New("it admits no public clients")
+	case len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, "authorization_code"):
+		return errors.New("it does not offer the authorization code grant")
+	}
+	return nil
+}
+
+func sameIssuer(got string, want *url.URL) bool {
+	got = strings.TrimSuffix(got, "/")
+	full := strings.TrimSuffix(want.String(), "/")
+	return got == full || got == strings.TrimPrefix(full, "https://")
+}
+
+// registration is the Store's form of a registered client. The id is no secret,
+// but a server may hand out a secret with it.
+type registration struct {
+	Version     int       `json:"v"`
+	Issuer      string    `json:"issuer"`
+	ClientID    string    `json:"client_id"`
+	RedirectURI string    `json:"redirect_uri"`
+	Registered  time.Time `json:"registered"`
+}
+
+func registrationKey(app App) string { return "client/" + app.Team + "/" + string(app.Origin) }
+
+func (c *Client) loadRegistration(ctx context.Context, app App, issuer string) (registration, error) {
+	var r registration
+	b, err := c.cfg.Store.Get(ctx, registrationKey(app))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, errNoSession
+	}
+	if err != nil {
+		return r, err
+	}
+	if json.Unmarshal(b, &r) != nil || r.Version != 1 || r.Issuer != issuer || r.ClientID == "" {
+		return registration{}, errNoSession
+	}
+	return r, nil
+}
+
+// NoRegistrationError says that the authorization server registers nobody, so that
+// a client id from the administrator is needed (Config.ClientID).
+type NoRegistrationError struct{ App App }
+
+func (e *NoRegistrationError) Error() string {
+	return fmt.Sprintf("access: the authorization server of %s offers no client registration", e.App.Origin.Host())
+}
+
+// register makes this program known to the server under one redirect URI.
+func (c *Client) register(ctx context.Context, app App, m *serverMetadata, resource, redirectURI string) (registration, error) {
+	if m.RegistrationEndpoint == "" {
+		return registration{}, &NoRegistrationError{App: app}
+	}
+	// Both grants: the guide registers the first alone and refreshes all the
+	// same, but a server may hold us to what was registered.
+	body, err := json.Marshal(map[string]any{
+		"client_name":                "gitaccess",
+		"redirect_uris":              []string{redirectURI},
+		"token_endpoint_auth_method": "none",
+		"grant_types":                []string{"authorization_code", "refresh_token"},
+		"response_types":             []string{"code"},
+		"resource":                   resource,
+	})
+	if err != nil {
+		return registration{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.RegistrationEndpoint, bytes.NewReader(body))
+	if err != nil {
+		return registration{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.do(ctx, req)
+	if err != nil {
+		return registration{}, &DiscoveryError{Origin: app.Origin, Step: "registration", Err: err}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
+		if e := readOAuthError(resp); e != nil {
+			return registration{}, &OAuthError{App: app, Step: "registration", Code: e.Code, Description: cut(e.Description)}
+		}
+	}
+	got, err := decodeJSON[struct {
+		ClientID string `json:"client_id"`
+	}](resp, http.StatusOK, http.StatusCreated)
+	if err == nil && got.ClientID == "" {
+		err = errors.New("no client_id in the answer")
+	}
+	if err != nil {
+		return registration{}, &DiscoveryError{Origin: app.Origin, Step: "registration", Err: err}
+	}
+	r := registration{1, m.Issuer, got.ClientID, redirectURI, c.now().UTC()}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return registration{}, err
+	}
+	return r, c.cfg.Store.Put(ctx, registrationKey(app), b)
+}
+
+// redirectRefused reports whether the server refused the registration for its
+// redirect URI: administrators allow "localhost" and "127.0.0.1" separately
+// [doc: managed OAuth], and the refusal was seen as invalid_client_metadata;
+// RFC 7591 §3.2.2 has invalid_redirect_uri.
+func redirectRefused(err error) bool {
+	var e *OAuthError
+	return errors.As(err, &e) && e.Step == "registration" &&
+		(e.Code == "invalid_redirect_uri" || e.Code == "invalid_client_metadata")
+}
+
+// OAuthError is an error that the authorization server named (RFC 6749 §5.2).
+type OAuthError struct {
+	App         App
+	Step        string // "registration", "authorization", "token", "refresh"
+	Code        string // "invalid_grant"
+	Description string // the server's words, cut
+}
+
+func (e *OAuthError) Error() string {
+	s := fmt.Sprintf("access: %s for %s: the authorization server says %q", e.Step, e.App.Origin.Host(), cut(e.Code))
+	if e.Description != "" {
+		s += fmt.Sprintf(" (%q)", e.Description)
+	}
+	return s
+}
+
+type oauthErrorBody struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+func readOAuthError(resp *http.Response) *oauthErrorBody {
+	body := peek(resp)
+	var e oauthErrorBody
+	if json.Unmarshal(body, &e) != nil || e.Code == "" {
+		return nil
+	}
+	return &e
+}

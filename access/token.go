@@ -1,0 +1,58 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// clockSkew is how far our clock and Cloudflare's may be apart. The public client
+// allows as much for metadata since 2026.8.0 [client].
+const clockSkew = 5 * time.Minute
+
+// tokenClaims are the claims of application and org tokens that we look at
+// [doc: application token]. aud is a string or a list; both were seen.
+type tokenClaims struct {
+	Issuer   string           `json:"iss"`
+	Audience jwt.Audience     `json:"aud"`
+	Expiry   *jwt.NumericDate `json:"exp"`
+	IssuedAt *jwt.NumericDate `json:"iat"`
+	Type     string           `json:"type"` // "app" or "org"
+	Email    string           `json:"email"`
+	Common   string           `json:"common_name"` // of a service token
+}
+
+func (t *tokenClaims) account() string {
+	if t.Email != "" {
+		return t.Email
+	}
+	return t.Common
+}
+
+// verifyToken checks a token that claims to be of the team, of the given type,
+// and, for application tokens, for the audience.
+func (c *Client) verifyToken(ctx context.Context, raw, team, typ, audience string) (*tokenClaims, error) {
+	var t tokenClaims
+	if err := c.verify(ctx, team, raw, &t); err != nil {
+		return nil, err
+	}
+	switch {
+	case t.Issuer != "https://"+team:
+		return nil, fmt.Errorf("issued by %q, not by %q", cut(t.Issuer), "https://"+team)
+	case t.Type != "" && t.Type != typ:
+		return nil, fmt.Errorf("a token of type %q, not %q", cut(t.Type), typ)
+	case audience != "" && !slices.Contains(t.Audience, audience):
+		return nil, errors.New("audience mismatch")
+	case t.Expiry == nil:
+		return nil, errors.New("no expiry")
+	case !c.now().Before(t.Expiry.Time()):
+		return nil, fmt.Errorf("expired at %s (is this machine's clock right?)", t.Expiry.Time().UTC().Format(time.RFC3339))
+	case t.IssuedAt != nil && t.IssuedAt.Time().After(c.now().Add(clockSkew)):
+		return nil, fmt.Errorf("issued at %s, in the future (is this machine's clock right?)", t.IssuedAt.Time().UTC().Format(time.RFC3339))
+	}
+	return &t, nil
+}
