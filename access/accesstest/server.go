@@ -1,0 +1,403 @@
+package accesstest
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// A Server is an edge on loopback: TLS for every name, and a proxy that takes
+// every name to it.
+type Server struct {
+	edge  *Edge
+	https *http.Server
+	proxy *http.Server
+	tcp   net.Listener
+	front net.Listener
+	inner *handover
+
+	mu     sync.Mutex
+	closed bool
+	work   sync.WaitGroup // listeners, handlers, tunnels
+	conns  map[net.Conn]struct{}
+}
+
+// Start serves the edge on free ports of 127.0.0.1. [Server.Close] or
+// [Edge.Close] ends it.
+func (e *Edge) Start() (*Server, error) { return e.Listen("127.0.0.1:0", "127.0.0.1:0") }
+
+// Listen serves TLS at addr and the proxy at proxyAddr. Both must be loopback:
+// the edge protects nothing.
+func (e *Edge) Listen(addr, proxyAddr string) (*Server, error) {
+	for _, a := range []string{addr, proxyAddr} {
+		host, _, err := net.SplitHostPort(a)
+		if err != nil {
+			return nil, err
+		}
+		if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+			return nil, errors.New("accesstest: " + a + " is not loopback")
+		}
+	}
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	front, err := net.Listen("tcp", proxyAddr)
+	if err != nil {
+		tcp.Close()
+		return nil, err
+	}
+	ca := e.authority()
+	s := &Server{edge: e, tcp: tcp, front: front, inner: newHandover(tcp.Addr()), conns: map[net.Conn]struct{}{}}
+	quiet := log.New(io.Discard, "", 0)
+	s.https = &http.Server{
+		Handler:  s.counted(e),
+		ErrorLog: quiet,
+		TLSConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				if c, ok := h.Conn.(*edgeConn); ok {
+					c.named(hostname(h.ServerName))
+				}
+				return ca.mint(hostname(h.ServerName))
+			},
+		},
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
+			return context.WithValue(ctx, connKey, c)
+		},
+	}
+	s.proxy = &http.Server{
+		Handler:  s.counted(http.HandlerFunc(s.serveProxy)),
+		ErrorLog: quiet,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey, &edgeConn{Conn: c})
+		},
+	}
+	s.serve(func() error { return s.https.ServeTLS(&recording{tcp, e}, "", "") })
+	s.serve(func() error { return s.https.ServeTLS(s.inner, "", "") })
+	s.serve(func() error { return s.proxy.Serve(front) })
+	e.mu.Lock()
+	e.servers[s] = struct{}{}
+	e.mu.Unlock()
+	return s, nil
+}
+
+func (e *Edge) authority() *authority {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ca == nil {
+		e.ca = newAuthority()
+	}
+	return e.ca
+}
+
+func (s *Server) serve(f func() error) {
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		f()
+	}()
+}
+
+// counted lets Close wait for handlers.
+func (s *Server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			panic(http.ErrAbortHandler)
+		}
+		s.work.Add(1)
+		s.mu.Unlock()
+		defer s.work.Done()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// Close ends the server, its connections and relays, and waits for them.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.inner.Close()
+	s.proxy.Close()
+	s.https.Close()
+	s.edge.CutRelays()
+	s.work.Wait()
+	s.edge.mu.Lock()
+	delete(s.edge.servers, s)
+	s.edge.mu.Unlock()
+	return nil
+}
+
+// Addr is the address of the TLS listener.
+func (s *Server) Addr() string { return s.tcp.Addr().String() }
+
+// ProxyURL is the value for HTTPS_PROXY.
+func (s *Server) ProxyURL() string { return "http://" + s.front.Addr().String() }
+
+// CAPEM is the certificate of the edge's authority.
+func (s *Server) CAPEM() []byte { return s.edge.authority().pem() }
+
+// CAFile writes the certificate of the edge's authority into dir and returns its path.
+func (s *Server) CAFile(dir string) (string, error) {
+	path := filepath.Join(dir, "access-edge-ca.pem")
+	return path, os.WriteFile(path, s.CAPEM(), 0o600)
+}
+
+// Pool trusts the edge's authority alone.
+func (s *Server) Pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(s.edge.authority().cert)
+	return p
+}
+
+// Transport reaches every name of the edge through its proxy. The caller
+// closes its idle connections.
+func (s *Server) Transport() *http.Transport {
+	u, _ := url.Parse(s.ProxyURL())
+	return &http.Transport{Proxy: http.ProxyURL(u), TLSClientConfig: &tls.Config{RootCAs: s.Pool()}, ForceAttemptHTTP2: true}
+}
+
+// Env returns the environment that takes programs to the edge: Go, git, curl,
+// node. It overrides what the machine presets, and clears CI, which forbids
+// logins; dir receives the CA file.
+func (s *Server) Env(dir string) ([]string, error) {
+	ca, err := s.CAFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	// Go reads SSL_CERT_DIR beside SSL_CERT_FILE, and the system's folder where it is empty.
+	none := filepath.Join(dir, "no-certificates")
+	if err := os.MkdirAll(none, 0o700); err != nil {
+		return nil, err
+	}
+	p := s.ProxyURL()
+	return []string{
+		"HTTPS_PROXY=" + p, "https_proxy=" + p, "HTTP_PROXY=" + p, "http_proxy=" + p, "ALL_PROXY=", "all_proxy=",
+		"NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1",
+		"SSL_CERT_FILE=" + ca, "SSL_CERT_DIR=" + none, "GIT_SSL_CAINFO=" + ca, "CURL_CA_BUNDLE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca,
+		"CI=",
+	}, nil
+}
+
+// edgeConn is a connection to the edge, as the log knows it.
+type edgeConn struct {
+	net.Conn
+	id   int64
+	log  *recorder
+	note *Connection
+}
+
+func (e *Edge) connection(c net.Conn, target string, header http.Header) *edgeConn {
+	ec := &edgeConn{Conn: c, log: &e.log}
+	e.log.update(func() {
+		e.log.nextCon++
+		ec.id = e.log.nextCon
+		ec.note = &Connection{ID: ec.id, Time: e.opt.Now(), Target: target, header: header}
+		e.log.conns = append(e.log.conns, ec.note)
+	})
+	return ec
+}
+
+// NetConn is for those who need the bare connection.
+func (c *edgeConn) NetConn() net.Conn { return c.Conn }
+
+func (c *edgeConn) named(sni string) { c.log.update(func() { c.note.SNI = sni }) }
+
+func (c *edgeConn) Close() error {
+	if c.log != nil {
+		c.log.update(func() { c.note.Closed = true })
+	}
+	return c.Conn.Close()
+}
+
+// recording notes each connection that a listener accepts.
+type recording struct {
+	net.Listener
+	edge *Edge
+}
+
+func (l *recording) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.edge.connection(c, "", nil), nil
+}
+
+// handover is a listener whose connections come from the proxy: no second hop
+// on loopback slows the edge down.
+type handover struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newHandover(addr net.Addr) *handover {
+	return &handover{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handover) Close() error   { h.once.Do(func() { close(h.done) }); return nil }
+func (h *handover) Addr() net.Addr { return h.addr }
+
+// prefixed is a connection of which some bytes were read already.
+type prefixed struct {
+	net.Conn
+	head []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.head) > 0 {
+		n := copy(b, p.head)
+		p.head = p.head[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
+
+func (p *prefixed) NetConn() net.Conn { return p.Conn }
+
+// serveProxy is the proxy: CONNECT to any name at port 443 is the edge itself.
+func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
+	sw := s.edge.switches()
+	if sw.ProxyLogin != "" && !proxyLogin(r, sw.ProxyLogin) {
+		w.Header().Set("Proxy-Authenticate", `Basic realm="accesstest"`)
+		http.Error(w, "proxy authentication required", http.StatusProxyAuthRequired)
+		return
+	}
+	if r.Method != http.MethodConnect {
+		if r.URL.Host == "" {
+			http.Error(w, "this is a proxy", http.StatusBadRequest)
+			return
+		}
+		s.edge.servePlain(w, r)
+		return
+	}
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		http.Error(w, "no port", http.StatusBadRequest)
+		return
+	}
+	loopback := host == "localhost" || net.ParseIP(host).IsLoopback()
+	switch {
+	case loopback && sw.ProxyLoopback:
+		s.tunnel(w, r)
+	case loopback, port != "443" && !sw.ports(port):
+		http.Error(w, "this proxy leads to the edge alone", http.StatusForbidden)
+	default:
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
+		ec := s.edge.connection(unread(conn, buffered), r.Host, r.Header.Clone())
+		select {
+		case s.inner.conns <- ec:
+		case <-s.inner.done:
+			ec.Close()
+		}
+	}
+}
+
+func unread(c net.Conn, b *bufio.ReadWriter) net.Conn {
+	head, _ := b.Reader.Peek(b.Reader.Buffered())
+	if len(head) == 0 {
+		return c
+	}
+	return &prefixed{c, append([]byte(nil), head...)}
+}
+
+func proxyLogin(r *http.Request, want string) bool {
+	got, ok := strings.CutPrefix(r.Header.Get("Proxy-Authorization"), "Basic ")
+	plain, err := base64.StdEncoding.DecodeString(got)
+	return ok && err == nil && string(plain) == want
+}
+
+// tunnel passes a CONNECT on to a loopback address.
+func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
+	var d net.Dialer
+	up, err := d.DialContext(r.Context(), "tcp", r.Host)
+	if err != nil {
+		http.Error(w, "no connection", http.StatusBadGateway)
+		return
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		up.Close()
+		return
+	}
+	down := unread(conn, buffered)
+	s.mu.Lock()
+	s.conns[up], s.conns[conn] = struct{}{}, struct{}{}
+	closed := s.closed
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, up)
+		delete(s.conns, conn)
+		s.mu.Unlock()
+		up.Close()
+		conn.Close()
+	}()
+	if closed {
+		return
+	}
+	io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
+	ends := make(chan struct{}, 2)
+	pass := func(dst, src net.Conn) {
+		io.Copy(dst, src)
+		if t, ok := dst.(*net.TCPConn); ok {
+			t.CloseWrite()
+		}
+		ends <- struct{}{}
+	}
+	go pass(up, down)
+	go pass(conn, up)
+	<-ends
+	<-ends
+}
+
+// servePlain answers what came in clear over the proxy: with a redirect to
+// https, unless the host is a plain one. The log shows it with scheme http.
+func (e *Edge) servePlain(w http.ResponseWriter, r *http.Request) {
+	r.Host = r.URL.Host
+	e.mu.Lock()
+	_, plain := e.plain[hostname(r.Host)]
+	e.mu.Unlock()
+	if plain {
+		e.ServeHTTP(w, r)
+		return
+	}
+	rec, w, r := e.record(w, r)
+	defer rec.finish()
+	http.Redirect(w, r, "https://"+hostname(r.Host)+r.URL.RequestURI(), http.StatusMovedPermanently)
+}
