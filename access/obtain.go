@@ -61,7 +61,8 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	}
 	before, _ := c.loadSession(ctx, app)
 	began := c.now()
-	lease, err := c.lock(ctx, lockName(app), app, p)
+	refusal := p.mayLogin(ctx)
+	lease, err := c.lock(ctx, lockName(app), app, refusal)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -89,7 +90,7 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	if ok && !p.Fresh {
 		return cr, nil // it still has some seconds
 	}
-	return c.login(ctx, app, u, p, lease, began, err)
+	return c.login(ctx, app, u, p, refusal, lease, began, err)
 }
 
 // application returns the application that protects u, discovering it at most
@@ -102,7 +103,7 @@ func (c *Client) application(ctx context.Context, o Origin, u *url.URL, p Policy
 	if app, ok := fresh(); ok {
 		return app, nil
 	}
-	lease, err := c.lock(ctx, cacheName("host", string(o)), App{Origin: o}, Policy{Reason: p.Reason})
+	lease, err := c.lock(ctx, cacheName("host", string(o)), App{Origin: o}, errNobody)
 	if err != nil {
 		return App{}, err
 	}
@@ -125,14 +126,17 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("access: process %d has been renewing the session of %s for %s", e.PID, e.App.Origin.Host(), e.After)
 }
 
+// waitInSilence is how long a wait for another process is not worth a word.
+const waitInSilence = 3 * time.Second
+
 // renewalTimeout bounds the wait for another process that renews.
 const renewalTimeout = 30 * time.Second
 
-// lock waits for its turn. A caller that may not ask a person does not wait for
-// another process's person either.
-func (c *Client) lock(ctx context.Context, name string, app App, p Policy) (Lease, error) {
+// lock waits for its turn. A caller that may not ask a person, for the reason in
+// refusal, does not wait for another process's person either.
+func (c *Client) lock(ctx context.Context, name string, app App, refusal error) (Lease, error) {
 	limit := renewalTimeout
-	if p.Login {
+	if refusal == nil {
 		limit = c.cfg.LoginTimeout + renewalTimeout
 	}
 	outer := ctx
@@ -142,15 +146,29 @@ func (c *Client) lock(ctx context.Context, name string, app App, p Policy) (Leas
 	defer stop()
 	var mu sync.Mutex
 	var holder int
-	lease, err := c.cfg.Locker.Lock(ctx, name, func(pid int, note string) {
+	told := false
+	// A renewal takes a moment; it is worth a line only if it goes on.
+	slow := time.AfterFunc(waitInSilence, func() {
 		mu.Lock()
-		holder = pid
-		mu.Unlock()
-		if note != "" && !p.Login {
-			cancel(&LoginRequiredError{App: app, Reason: p.Reason, PID: pid, URL: note})
+		defer mu.Unlock()
+		if holder != 0 && !told {
+			told = true
+			c.tell(Event{Kind: WaitingForProcess, App: app, PID: holder})
+		}
+	})
+	defer slow.Stop()
+	lease, err := c.cfg.Locker.Lock(ctx, name, func(pid int, note string) {
+		if note != "" && refusal != nil {
+			cancel(&LoginRequiredError{App: app, Reason: refusal.Error(), PID: pid, URL: note})
 			return
 		}
-		c.tell(Event{Kind: WaitingForProcess, App: app, PID: pid, URL: note})
+		mu.Lock()
+		defer mu.Unlock()
+		holder = pid
+		if note != "" {
+			told = true
+			c.tell(Event{Kind: WaitingForProcess, App: app, PID: pid, URL: note})
+		}
 	})
 	if err == nil {
 		return lease, nil
@@ -177,14 +195,15 @@ func (c *Client) renew(ctx context.Context, app App, u *url.URL, s session) (Cre
 	return c.exchange(ctx, app, u)
 }
 
-// login asks a person. began is when the caller started to wait for its turn, and
-// failed why no renewal was possible.
-func (c *Client) login(ctx context.Context, app App, u *url.URL, p Policy, lease Lease, began time.Time, failed error) (Credential, error) {
-	required := &LoginRequiredError{App: app, Reason: p.Reason}
+// login asks a person, unless refusal forbids it. began is when the caller started
+// to wait for its turn, and failed why no renewal was possible.
+func (c *Client) login(ctx context.Context, app App, u *url.URL, p Policy, refusal error, lease Lease, began time.Time, failed error) (Credential, error) {
+	required := &LoginRequiredError{App: app}
 	if !errors.Is(failed, errNoSession) {
 		required.Err = failed
 	}
-	if !p.Login {
+	if refusal != nil {
+		required.Reason = refusal.Error()
 		return Credential{}, required
 	}
 	last := c.lastAttempt(app)

@@ -1,14 +1,18 @@
 package access
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // A Policy says what may be done to obtain a credential. The zero Policy allows
 // what needs no person: the store, renewals, bound service tokens.
 type Policy struct {
-	// Login allows a login by a person.
-	Login bool
-	// Reason tells why Login is false; it becomes part of the error.
-	Reason string
+	// Login is asked when a person would have to log in: nil lets them be asked,
+	// an error forbids it and tells why ("CI is set"). It is not called while a
+	// stored session serves. A nil Login forbids.
+	Login func(ctx context.Context) error
 	// Background marks a caller that nobody watches: it waits ten minutes before
 	// it asks a person again after a login that was left undone.
 	Background bool
@@ -24,6 +28,16 @@ type Policy struct {
 	// AcceptTeam pins this team domain in place of another one.
 	AcceptTeam string
 }
+
+// mayLogin returns the reason why nobody may be asked, or nil.
+func (p Policy) mayLogin(ctx context.Context) error {
+	if p.Login == nil {
+		return errNobody
+	}
+	return p.Login(ctx)
+}
+
+var errNobody = errors.New("nobody may be asked here")
 
 // renewAhead: a session with less left than this is renewed before use.
 const renewAhead = time.Minute
