@@ -47,6 +47,9 @@ type Options struct {
 	// KeepBody is how many bytes of each request body the log keeps for
 	// [Edge.Leaks]. Zero means 64 KiB, less than zero none.
 	KeepBody int
+	// Done, if set, is called with each request once its answer is complete,
+	// or its relay over.
+	Done func(Request)
 }
 
 // Switches are the odd behaviours of the edge as a whole.

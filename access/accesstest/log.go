@@ -264,9 +264,9 @@ func holds(s, secret string) bool {
 
 // entry is a request in the log while it is served.
 type entry struct {
-	l   *recorder
-	req *Request
-	rw  http.ResponseWriter
+	l    *recorder
+	req  *Request
+	done func(Request)
 }
 
 type contextKey int
@@ -291,7 +291,7 @@ func (e *Edge) record(w http.ResponseWriter, r *http.Request) (*entry, http.Resp
 	if p, ok := r.Context().Value(personKey).(string); ok {
 		req.Person = p
 	}
-	rec := &entry{l: &e.log, req: req, rw: w}
+	rec := &entry{l: &e.log, req: req, done: e.opt.Done}
 	e.log.update(func() {
 		e.log.nextReq++
 		req.ID = e.log.nextReq
@@ -305,7 +305,14 @@ func (e *Edge) record(w http.ResponseWriter, r *http.Request) (*entry, http.Resp
 }
 
 func (n *entry) finish() {
-	n.l.update(func() { n.req.Done = true })
+	var r Request
+	n.l.update(func() {
+		n.req.Done = true
+		r = n.req.copy()
+	})
+	if n.done != nil {
+		n.done(r)
+	}
 }
 
 func (n *entry) status(code int) {

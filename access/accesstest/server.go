@@ -3,6 +3,7 @@ package accesstest
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -161,6 +162,17 @@ func (s *Server) CAPEM() []byte { return s.edge.authority().pem() }
 func (s *Server) CAFile(dir string) (string, error) {
 	path := filepath.Join(dir, "access-edge-ca.pem")
 	return path, os.WriteFile(path, s.CAPEM(), 0o600)
+}
+
+// SPKI is what Chromium's --ignore-certificate-errors-spki-list wants in order
+// to trust the edge: the digest of the key that all its certificates share.
+func (s *Server) SPKI() string {
+	der, err := x509.MarshalPKIXPublicKey(&s.edge.authority().leaf.PublicKey)
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(der)
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // Pool trusts the edge's authority alone.
