@@ -1,0 +1,5 @@
+package browser
+
+func platform(*Options) ([]opener, error) {
+	return []opener{command("/usr/bin/open")}, nil
+}
