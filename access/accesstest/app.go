@@ -152,7 +152,7 @@ func (a *Application) Revoke() {
 	a.edge.mu.Lock()
 	defer a.edge.mu.Unlock()
 	a.revoked = a.edge.seq
-	a.edge.revokeGrants(a)
+	a.app.Team.revokeGrants(func(g *oauthGrant) bool { return g.app == a })
 }
 
 // Token returns a fresh application token for the person, as if they had

@@ -146,7 +146,7 @@ func (a *Application) refuse(w http.ResponseWriter, r *http.Request, app App, v 
 	case v.status != 0: // strict service token; what else such an answer carries is [assumed]
 		a.forbid(w, r, app, v.status)
 	case app.Allow && app.OAuth != nil && !app.OAuth.browser(r):
-		a.challengeOAuth(w, r, app, v)
+		a.challengeOAuth(w, r, app)
 	case app.Allow && r.Header.Get("X-Requested-With") == "XMLHttpRequest": // [session]
 		w.Header().Set("WWW-Authenticate", challenge(r))
 		page(w, http.StatusUnauthorized, "Log in", "<p>Your session has ended.</p>", nil)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,9 @@ const (
 	TokenAssertion      Kind = "Cf-Access-Jwt-Assertion"
 	Bearer              Kind = "bearer"
 	OrgCookie           Kind = "org token" // CF_Authorization on the team domain
+	AuthorizationCode   Kind = "authorization code"
+	RefreshToken        Kind = "refresh token"
+	CertToken           Kind = "cert_sign"
 )
 
 // A Credential is what the log keeps of one: never the secret.
@@ -329,6 +333,15 @@ func (n *entry) credential(k Kind, err error) {
 		c.Why = err.Error()
 	}
 	n.l.update(func() { n.req.Credentials = append(n.req.Credentials, c) })
+}
+
+// oauth notes a code or refresh token; why is empty if it was accepted.
+func (n *entry) oauth(k Kind, why string) {
+	var err error
+	if why != "" {
+		err = errors.New(why)
+	}
+	n.credential(k, err)
 }
 
 func (n *entry) judged(v verdict) {

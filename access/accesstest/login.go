@@ -142,28 +142,39 @@ func (t *Team) serveLogin(w http.ResponseWriter, r *http.Request, rec *entry) {
 		return
 	}
 	id := t.edge.await(r.URL.Path, func(w http.ResponseWriter, r *http.Request, answer string) {
-		email := strings.TrimSpace(r.PostForm.Get("email"))
-		switch {
-		case answer != "login":
-			page(w, http.StatusForbidden, "Login cancelled", "<p>You can close this window.</p>", nil)
-			return
-		case t.settings().Deny:
-			page(w, http.StatusForbidden, "Login refused", "<p>The identity provider refused the login.</p>", nil)
-			return
-		case !strings.Contains(email, "@"):
-			page(w, http.StatusBadRequest, "Unable to log in", "<p>That is no e-mail address.</p>", nil)
-			return
+		if s := t.clickedLogin(w, r, answer); s != nil {
+			t.finishLogin(w, r, l, s, http.StatusSeeOther)
 		}
-		s := t.startSession(email)
-		t.setSession(w, s)
-		t.finishLogin(w, r, l, s, http.StatusSeeOther)
 	})
-	app := l.app.App()
+	t.loginPage(w, l.app.App(), r.URL.Path, id, "https://"+l.host)
+}
+
+// clickedLogin makes the session of someone who clicked on a login page, or
+// answers with a page and returns nil.
+func (t *Team) clickedLogin(w http.ResponseWriter, r *http.Request, answer string) *session {
+	email := strings.TrimSpace(r.PostForm.Get("email"))
+	switch {
+	case answer != "login":
+		page(w, http.StatusForbidden, "Login cancelled", "<p>You can close this window.</p>", nil)
+		return nil
+	case t.settings().Deny:
+		page(w, http.StatusForbidden, "Login refused", "<p>The identity provider refused the login.</p>", nil)
+		return nil
+	case !strings.Contains(email, "@"):
+		page(w, http.StatusBadRequest, "Unable to log in", "<p>That is no e-mail address.</p>", nil)
+		return nil
+	}
+	s := t.startSession(email)
+	t.setSession(w, s)
+	return s
+}
+
+// loginPage shows the form of a login. A click's redirects lead through
+// target: Chromium holds the page's form-action against each of them.
+func (t *Team) loginPage(w http.ResponseWriter, app App, action, id, target string) {
 	page(w, http.StatusOK, "Log in to "+app.Name, "<p>Team <strong>"+html.EscapeString(t.settings().Name)+
 		"</strong>. This is an emulated login: any e-mail address will do.</p>", &form{
-		action: r.URL.Path, id: id, email: true,
-		// A click's redirects run through the application; Chromium holds form-action against each of them.
-		targets: []string{"https://" + l.host, "https:"},
+		action: action, id: id, email: true, targets: []string{target, "https:"},
 		buttons: []button{{"login", "Log in", true}, {"cancel", "Cancel", false}},
 	})
 }

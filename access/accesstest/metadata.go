@@ -107,8 +107,12 @@ func (a *Application) serveResource(w http.ResponseWriter, r *http.Request, app 
 		http.NotFound(w, r)
 		return
 	}
+	resource := "https://" + r.Host
+	if app.OAuth != nil && app.OAuth.Resource != "" {
+		resource = app.OAuth.Resource
+	}
 	doc := map[string]any{
-		"resource":              "https://" + r.Host,
+		"resource":              resource,
 		"protected":             true,
 		"team_domain":           app.Team.domain,
 		"authorization_servers": []string{app.Team.URL()},
@@ -118,7 +122,7 @@ func (a *Application) serveResource(w http.ResponseWriter, r *http.Request, app 
 		"description":   "Use `cloudflared access curl` to reach this resource",
 		"documentation": "https://developers.cloudflare.com/cloudflare-one/tutorials/cli/",
 	}
-	if app.OAuth != nil && app.OAuth.MethodString {
+	if app.OAuth != nil && !app.OAuth.MethodList {
 		doc["authentication_method"] = method["name"]
 		doc["authentication_method_description"] = method["description"]
 		doc["authentication_method_documentation"] = method["documentation"]

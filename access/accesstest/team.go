@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // A Team is an organisation: its own domain, keys, sessions and service tokens.
@@ -21,7 +23,8 @@ type Team struct {
 	sessions map[string]*session
 	services map[string]*ServiceToken
 	revoked  map[string]int64 // e-mail → issue number from which on tokens hold again
-	ssh      *sshAuthority
+	oauth    oauthState
+	ssh      ssh.Signer
 }
 
 // TeamSettings can be changed at any time by [Team.Set].
@@ -44,6 +47,15 @@ type TeamSettings struct {
 	// EndlessRedirects makes every GET of the team domain redirect to the
 	// team domain again.
 	EndlessRedirects bool
+	// CertLifetime is that of short-lived SSH certificates. Zero: 4 min.
+	CertLifetime time.Duration
+	// CertKeyTypes limits the keys it signs, such as "ecdsa-sha2-nistp256".
+	CertKeyTypes []string
+	// PlainCertErrors answers a refused cert_sign with plain text, as
+	// observed, instead of JSON.
+	PlainCertErrors bool
+	// OAuthServer are the switches of Managed OAuth's authorization server.
+	OAuthServer OAuthServer
 }
 
 // session is a login at the team's identity provider.
@@ -77,6 +89,7 @@ func (e *Edge) AddTeam(name string) *Team {
 		sessions: map[string]*session{},
 		services: map[string]*ServiceToken{},
 		revoked:  map[string]int64{},
+		oauth:    newOAuthState(),
 	}
 	e.teams = append(e.teams, t)
 	return t
@@ -139,6 +152,7 @@ func (t *Team) RevokeUser(email string) {
 			delete(t.sessions, id)
 		}
 	}
+	t.revokeGrants(func(g *oauthGrant) bool { return g.session.email == email })
 }
 
 func (t *Team) serve(w http.ResponseWriter, r *http.Request, rec *entry) {
@@ -157,8 +171,8 @@ func (t *Team) serve(w http.ResponseWriter, r *http.Request, rec *entry) {
 	case p == pathLogout:
 		t.serveLogout(w, r)
 	case p == pathCertSign:
-		t.serveCertSign(w, r)
-	case t.serveOAuth(w, r):
+		t.serveCertSign(w, r, rec)
+	case t.serveOAuth(w, r, rec):
 	default:
 		http.NotFound(w, r)
 	}

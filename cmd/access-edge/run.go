@@ -22,6 +22,7 @@ proxy that takes every name to it. What to set in order to use it is printed at 
   git.example.com      git over HTTP; a person's login, or the service token
   basic.example.com    the same; the origin wants a Basic login of its own
   ci.example.com       git over HTTP; the service token alone, strict
+  oauth.example.com    git over HTTP; Managed OAuth
   ssh.example.com      git over SSH by WebSocket; a person's login, or the service token
 
 Runs until interrupted, and leaves nothing behind.`

@@ -115,6 +115,7 @@ func publish(e *accesstest.Edge, o *options, dir string, sshd *origin.SSH) (*sta
 		{"git over HTTP: login or service token, and the origin's own login",
 			accesstest.App{Host: "basic.example.com", Allow: true, Services: services, Origin: &origin.Git{Root: dir, Program: o.git, Login: originLogin}}},
 		{"git over HTTP: service token alone, strict", accesstest.App{Host: "ci.example.com", Services: services, Strict: true, Origin: git}},
+		{"git over HTTP: Managed OAuth", accesstest.App{Host: "oauth.example.com", Allow: true, OAuth: &accesstest.OAuth{}, Origin: git}},
 		{"git over SSH: login or service token", accesstest.App{Host: "ssh.example.com", Allow: true, Services: services, TCP: accesstest.DialTCP(sshd.Addr())}},
 	}
 	info := &startup{Notice: notice, TeamDomain: team.Domain(), ServiceToken: serviceInfo{svc.ID, svc.Secret()}, OriginLogin: originLogin, Repository: "demo.git"}
