@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -42,6 +43,7 @@ type Relay struct {
 
 	edge   *Edge
 	client net.Conn
+	wire   *edgeConn // beneath client's TLS; nil if there is none
 	origin net.Conn
 	out    sync.Mutex // one frame at a time to the client
 	ended  atomic.Bool
@@ -177,6 +179,11 @@ func (a *Application) relay(w http.ResponseWriter, r *http.Request, app App, des
 	re := &Relay{Host: hostname(r.Host), Destination: destination, Request: rec.req.ID, edge: a.edge, client: client, origin: origin,
 		thaw: make(chan struct{})}
 	close(re.thaw)
+	if t, ok := client.(*tls.Conn); ok {
+		if re.wire, ok = t.NetConn().(*edgeConn); ok {
+			re.wire.widen(2 * relayBuffer)
+		}
+	}
 	e := a.edge
 	e.mu.Lock()
 	e.relays[re] = struct{}{}
@@ -277,8 +284,13 @@ func (r *Relay) send(op byte, buf []byte, n int) error {
 	buf[start] = 0x80 | op
 	r.out.Lock()
 	defer r.out.Unlock()
+	if r.wire == nil {
+		_, err := r.client.Write(buf[start : headerRoom+n])
+		return err
+	}
+	r.wire.hold()
 	_, err := r.client.Write(buf[start : headerRoom+n])
-	return err
+	return errors.Join(err, r.wire.release())
 }
 
 // frame sends a short frame.
@@ -304,6 +316,7 @@ func (r *Relay) fromClient(early []byte) error {
 		in.src = r.client
 	}
 	message := false // a message has begun and is not complete
+	gone := false    // the origin takes no more
 	for {
 		h, err := in.header()
 		if err != nil {
@@ -347,8 +360,15 @@ func (r *Relay) fromClient(early []byte) error {
 			at += uint32(len(chunk))
 			left -= uint64(len(chunk))
 			r.flow()
+			if gone {
+				continue
+			}
 			if _, err := r.origin.Write(chunk); err != nil {
-				return err
+				// The origin reads no more, but what it sent must still reach
+				// the client: closing with unread bytes would reset the
+				// connection. fromOrigin sees the end and says so.
+				gone = true
+				continue
 			}
 			r.toOrigin.Add(int64(len(chunk)))
 		}
