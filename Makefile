@@ -1,0 +1,65 @@
+# make build    every program into bin/
+# make demo     the main job, on an Access edge of its own
+# make test     the tests, with all of their set-up; make test-full: everything that there is
+# make cross    builds and vets for the other systems
+# make lint, make fuzz, make bench, make clean
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build demo test test-full testbed vet cross lint fuzz bench clean
+
+GO ?= go
+GOFMT = $(shell $(GO) env GOROOT)/bin/gofmt
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@2026.2.2
+SCRIPTS = .ci/run $(wildcard contrib/testbed/install contrib/testbed/newgit)
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+FUZZTIME ?= 10s
+
+# A clone that belongs to somebody else (a container's user) has no version: git refuses to tell it.
+BUILDVCS := $(shell git status >/dev/null 2>&1 && echo auto || echo false)
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -tags urfave_cli_no_docs -ldflags '-s -w'
+
+build:
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
+	@mkdir -p bin
+	$(BUILD) -o bin/ ./cmd/...
+
+demo: build
+	@$(GO) build -buildvcs=false -o .testbed/demo ./contrib/demo
+	@.testbed/demo --bin bin
+
+testbed:
+	@contrib/testbed/install
+
+vet:
+	@unformatted=$$($(GOFMT) -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	@$(GO) vet ./...
+
+test: testbed vet
+	@$(GO) test -json -race -shuffle=on -vet=off -timeout 15m ./... | $(GO) run ./contrib/testbed/report
+
+test-full: export ACCESS_TEST_FULL = 1
+test-full: test cross lint fuzz
+
+cross:
+	@for platform in $(PLATFORMS); do \
+	  export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
+	  $(BUILD) -o .testbed/cross/$$GOOS-$$GOARCH/ ./cmd/... && $(GO) vet ./... || { echo "$$platform: FAILED"; exit 1; }; \
+	  echo "$$platform: built and vetted, not run"; \
+	done
+
+lint: vet
+	@$(STATICCHECK) ./...
+	@shellcheck $(SCRIPTS)
+
+# Each fuzz target for FUZZTIME.
+fuzz:
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { n = split(names, t, " "); for (i = 1; i <= n; i++) print $$2, t[i]; names = "" }' | \
+	while read -r package target; do $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
+
+bench: build
+	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin dist .testbed
