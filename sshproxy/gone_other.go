@@ -1,0 +1,5 @@
+//go:build !windows
+
+package sshproxy
+
+func isBrokenPipe(error) bool { return false }

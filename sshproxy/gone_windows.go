@@ -1,0 +1,12 @@
+package sshproxy
+
+import (
+	"errors"
+
+	"golang.org/x/sys/windows"
+)
+
+func isBrokenPipe(err error) bool {
+	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA) ||
+		errors.Is(err, windows.WSAECONNRESET)
+}
