@@ -245,11 +245,11 @@ func (r *Relay) fromOrigin() {
 		n, err := r.origin.Read(buf[headerRoom:])
 		r.flow()
 		if n > 0 {
+			r.toClient.Add(int64(n))
 			if r.send(opBinary, buf, n) != nil {
 				r.client.Close()
 				return
 			}
-			r.toClient.Add(int64(n))
 		}
 		if err != nil {
 			code, reason := uint16(1000), ""
@@ -363,6 +363,8 @@ func (r *Relay) fromClient(early []byte) error {
 			if gone {
 				continue
 			}
+			// Counted first: an echo may be quicker than this goroutine.
+			r.toOrigin.Add(int64(len(chunk)))
 			if _, err := r.origin.Write(chunk); err != nil {
 				// The origin reads no more, but what it sent must still reach
 				// the client: closing with unread bytes would reset the
@@ -370,7 +372,6 @@ func (r *Relay) fromClient(early []byte) error {
 				gone = true
 				continue
 			}
-			r.toOrigin.Add(int64(len(chunk)))
 		}
 	}
 }
