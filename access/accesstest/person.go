@@ -80,7 +80,10 @@ func (e *Edge) inProcess(r *http.Request, who string) (*http.Response, error) {
 	if aborted {
 		return nil, io.ErrUnexpectedEOF
 	}
-	return w.response(r), r.Context().Err()
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.response(r), nil
 }
 
 // answer collects an answer without a connection. net/http/httptest would
