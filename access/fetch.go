@@ -110,13 +110,15 @@ func statusError(resp *http.Response, body []byte) error {
 	return fmt.Errorf("%s answered %s: %q", redactQuery(resp.Request.URL), resp.Status, cut(text))
 }
 
+var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", documentLimit)
+
 func readLimited(r io.Reader) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, documentLimit+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(b) > documentLimit {
-		return nil, fmt.Errorf("answer is larger than %d bytes", documentLimit)
+		return nil, errTooLarge
 	}
 	return b, nil
 }
@@ -140,9 +142,10 @@ func retry(ctx context.Context, f func() (again bool, err error)) error {
 }
 
 // mayPass reports whether a transport error may be gone at the next try. A name
-// that does not exist and a certificate that is not trusted will not.
+// that does not exist, a certificate that is not trusted and an answer of absurd
+// size will not.
 func mayPass(err error) bool {
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
-	return !(errors.As(err, &dns) && dns.IsNotFound) && !errors.As(err, &cert)
+	return !(errors.As(err, &dns) && dns.IsNotFound) && !errors.As(err, &cert) && !errors.Is(err, errTooLarge)
 }
