@@ -94,10 +94,11 @@ func (c *Client) takeOAuth(ctx context.Context, app App, s session, tok *oauth2.
 			return Credential{}, fmt.Errorf("access: token of %s: %w", app.Origin.Host(), err)
 		}
 	}
-	s.Token, s.Expiry = tok.AccessToken, tok.Expiry.UTC()
-	if tok.Expiry.IsZero() {
-		s.Expiry = c.now().Add(15 * time.Minute).UTC() // the documented default
+	lifetime := 15 * time.Minute // the documented default
+	if tok.ExpiresIn > 0 {
+		lifetime = time.Duration(tok.ExpiresIn) * time.Second
 	}
+	s.Token, s.Expiry = tok.AccessToken, c.now().Add(lifetime).UTC()
 	// Whether refresh tokens rotate is not documented: a new one replaces the
 	// old, none keeps it.
 	if tok.RefreshToken != "" {

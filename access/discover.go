@@ -78,26 +78,17 @@ func (c *Client) discover(ctx context.Context, o Origin, p string, policy Policy
 	return app, err
 }
 
-// ask sends one HEAD request, without any credential, and reads the answer.
+// ask sends one request without any credential and makes an App of the answer.
 func (c *Client) ask(ctx context.Context, o Origin, p string) (app App, again bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	u := o.URL()
-	if p != "" {
-		u.Path = p
+	resp, answer, err := c.knock(ctx, http.MethodHead, o, p)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized && answer.Resource == "" {
+		// The metadata URL of Managed OAuth may stand in the body alone.
+		resp, answer, err = c.knock(ctx, http.MethodGet, o, p)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, u.String(), nil)
-	if err != nil {
-		return App{}, false, err
-	}
-	req.Header.Set(metadataRequestHeader, "true")
-	resp, err := c.do(ctx, req)
 	if err != nil {
 		return App{}, ctx.Err() == nil && mayPass(err), err
 	}
-	resp.Body.Close()
 	app = App{Origin: o, Seen: c.now().UTC()}
-	answer := ReadAnswer(resp)
 	switch answer.Kind {
 	case AnswerLogin:
 		app.Mode = ModeLogin
@@ -151,6 +142,27 @@ func (c *Client) ask(ctx context.Context, o Origin, p string) (app App, again bo
 		}
 	}
 	return app, false, nil
+}
+
+// knock sends one request that carries no credential, and asks for metadata.
+func (c *Client) knock(ctx context.Context, method string, o Origin, p string) (*http.Response, Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	u := o.URL()
+	if p != "" {
+		u.Path = p
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, Answer{}, err
+	}
+	req.Header.Set(metadataRequestHeader, "true")
+	resp, err := c.do(ctx, req)
+	if err != nil {
+		return nil, Answer{}, err
+	}
+	defer resp.Body.Close()
+	return resp, ReadAnswer(resp), nil
 }
 
 // refusal is the typed error of an answer that no credential cures.

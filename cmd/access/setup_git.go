@@ -1,0 +1,402 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
+	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
+	"github.com/gitaccess/gitaccess/githelper"
+	"github.com/gitaccess/gitaccess/internal/cli"
+)
+
+func setupCommand(env *cli.Env) *urfave.Command {
+	return &urfave.Command{
+		Name:  "setup",
+		Usage: "let another program use the session of a host",
+		Subcommands: []*urfave.Command{{
+			Name:      "git",
+			Usage:     "configure git for a host",
+			ArgsUsage: "HOST|URL",
+			Description: `Logs in to HOST if need be, finds out whether the server behind Access wants a login
+of its own, and writes to git's configuration what makes git send the session to this
+host and to no other. URLs stay as they are. The change is shown as a diff. With the
+URL of a repository, git is tried on it.
+
+  access setup git git.example.com
+  access setup git https://git.example.com/team/code.git
+  access setup git --dry-run git.example.com     show the change and write nothing
+
+"access unsetup git HOST" takes the lines away again.`,
+			Flags: append(gitScopeFlags(),
+				&urfave.BoolFlag{Name: "own-login", Usage: "the server behind Access wants a login of its own (=false: it does not)"},
+				&urfave.StringFlag{Name: "username", Usage: "your `NAME` at the server behind Access, for git below 2.46"},
+			),
+			Action: func(c *urfave.Context) error { return setupGit(env, c) },
+		}},
+	}
+}
+
+// gitScopeFlags are common to setup git and unsetup git.
+func gitScopeFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.BoolFlag{Name: "global", Usage: "in your own configuration (the default)"},
+		&urfave.BoolFlag{Name: "local", Usage: "in the configuration of the repository that you are in"},
+		&urfave.BoolFlag{Name: "system", Usage: "in the configuration of this machine"},
+		&urfave.BoolFlag{Name: "dry-run", Usage: "show the change as a diff and write nothing"},
+		&urfave.StringFlag{Name: "git", Usage: "configure the git at `PATH`"},
+	}
+}
+
+func gitScope(c *urfave.Context) (githelper.Scope, error) {
+	scope, n := githelper.Global, 0
+	for _, s := range []githelper.Scope{githelper.Global, githelper.Local, githelper.System} {
+		if c.Bool(string(s)) {
+			scope = s
+			n++
+		}
+	}
+	if n > 1 {
+		return "", cli.Usagef("--global, --local and --system exclude one another")
+	}
+	return scope, nil
+}
+
+// gitSetup is one run of setup git.
+type gitSetup struct {
+	env    *cli.Env
+	c      *urfave.Context
+	door   *door.Door
+	git    *githelper.Git
+	scope  githelper.Scope
+	file   string // git's configuration file
+	origin access.Origin
+	url    *url.URL
+	user   string // in the URL
+	dryRun bool
+}
+
+func newGitSetup(env *cli.Env, c *urfave.Context) (*gitSetup, error) {
+	o, u, err := hostArgument(c)
+	if err != nil {
+		return nil, err
+	}
+	s := &gitSetup{env: env, c: c, origin: o, url: u, dryRun: c.Bool("dry-run")}
+	if full, err := url.Parse(c.Args().First()); err == nil && full.User != nil {
+		s.user = full.User.Username()
+	}
+	if s.scope, err = gitScope(c); err != nil {
+		return nil, err
+	}
+	if s.git, err = githelper.FindGit(c.Context, c.String("git"), env.Environ()); err != nil {
+		return nil, &cli.Error{Err: err, Hints: []string{"install git, or name it: --git PATH"}}
+	}
+	if s.file, err = s.git.ConfigFile(c.Context, s.scope); err != nil {
+		return nil, err
+	}
+	if s.door, err = open(env, c, nil); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func setupGit(env *cli.Env, c *urfave.Context) error {
+	s, err := newGitSetup(env, c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Context
+	cr, p, err := s.credential(ctx)
+	if err != nil {
+		return err
+	}
+	h := &githelper.HostConfig{
+		Origin: string(s.origin),
+		Note:   fmt.Sprintf("%q takes the marked lines away", "access unsetup git "+s.origin.Host()),
+	}
+	if h.Helper, err = helperPath(); err != nil {
+		return err
+	}
+	if h.OwnLogin, err = s.ownLogin(ctx, cr, p); err != nil {
+		return err
+	}
+	if err := s.complete(ctx, h); err != nil {
+		return err
+	}
+	changed := false
+	edit := func(old []byte) ([]byte, error) {
+		b, err := h.Set(old, s.git.Version)
+		if err != nil {
+			return nil, err
+		}
+		diff := githelper.Diff(s.file, old, b)
+		changed = diff != ""
+		_, err = io.WriteString(env.Stdout, diff)
+		return b, err
+	}
+	if s.dryRun {
+		old, err := githelper.ReadConfig(s.file)
+		if err == nil {
+			_, err = edit(old)
+		}
+		return err
+	}
+	// What the helper reads comes first: a git that finds the lines finds the helper ready.
+	if err := s.note(h.OwnLogin); err != nil {
+		return err
+	}
+	if err := s.door.WriteJar(cr); err != nil {
+		return err
+	}
+	if err := editConfig(s.file, edit); err != nil {
+		return err
+	}
+	if !changed {
+		env.Note("git %s was set up for %s already, in %s", s.git.Version, s.origin.Host(), s.file)
+	}
+	return s.try(ctx)
+}
+
+// credential gets what git will use, so that a host that cannot be set up is named now and not by git later.
+func (s *gitSetup) credential(ctx context.Context) (access.Credential, access.Policy, error) {
+	caller := door.Caller{Origin: s.origin, Named: true, Explicit: true, CheckEvery: time.Nanosecond}
+	p := s.door.Policy(caller)
+	p.Named = "" // the environment's service token is not what git will have
+	if s.dryRun {
+		p.Login = func(context.Context) error { return errors.New("this is a dry run") }
+	}
+	cr, err := s.door.Client.Credential(ctx, s.url, p)
+	var login *access.LoginRequiredError
+	if s.dryRun && errors.As(err, &login) {
+		s.env.Note("there is no session of %s to ask the server behind Access with; the change is shown as for a server that is open", s.origin.Host())
+		return access.Credential{App: login.App}, p, nil
+	}
+	switch {
+	case err != nil:
+		return cr, p, err
+	case cr.Kind == access.ServiceToken:
+		return cr, p, &cli.Error{
+			Err:   fmt.Errorf("%s is used with a service token, which git cannot get from its configuration", s.origin.Host()),
+			Hints: []string{fmt.Sprintf("run git with it: access run %s -- git …", s.origin.Host())},
+			Code:  cli.ExitRefused,
+		}
+	case cr.Kind == access.None:
+		return cr, p, &cli.Error{
+			Err: fmt.Errorf("%s asks for no login, so that there is nothing to set up", s.url.Host),
+			Hints: []string{
+				"if Access guards a part of the host only, name a repository there: access setup git https://" + s.url.Host + "/…",
+			},
+		}
+	case cr.Kind == access.Bearer && !s.git.Version.AtLeast(2, 46):
+		return cr, p, &cli.Error{
+			Err:   fmt.Errorf("%s uses Managed OAuth, and git %s cannot send its tokens", s.origin.Host(), s.git.Version),
+			Hints: []string{"git 2.46 or later can"},
+		}
+	}
+	return cr, p, nil
+}
+
+// complete fills in what depends on git, the scope and the person.
+func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig) error {
+	h.Jar = s.door.Jar(s.origin).Path
+	for _, name := range []string{"ca-file", "client-cert"} {
+		if v := s.c.String(name); v != "" {
+			abs, err := filepath.Abs(v)
+			if err != nil {
+				return err
+			}
+			h.HelperArgs = append(h.HelperArgs, "--"+name+"="+abs)
+		}
+	}
+	if v := s.c.String("team"); v != "" {
+		h.HelperArgs = append(h.HelperArgs, "--team="+v)
+	}
+	if s.scope == githelper.System {
+		// For everybody on this machine: each has a home and a cookie file of their own, and none has run this command.
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return err
+		}
+		below, err := filepath.Rel(home, h.Jar)
+		if err != nil || !filepath.IsLocal(below) {
+			return &cli.Error{
+				Err:   fmt.Errorf("the cookie file %s is not below the home folder, so that it cannot be the same for all users", h.Jar),
+				Hints: []string{"unset ACCESS_STATE_DIR and XDG_STATE_HOME for this command"},
+			}
+		}
+		h.Jar = "~/" + filepath.ToSlash(below)
+		h.HelperArgs = append(h.HelperArgs, "--set-up")
+		if h.OwnLogin {
+			h.HelperArgs = append(h.HelperArgs, "--own-login")
+		}
+	}
+	if !h.OwnLogin {
+		return nil
+	}
+	var err error
+	if h.Others, err = s.git.Helpers(ctx, s.scope, h.Origin, s.file); err != nil {
+		return err
+	}
+	h.Others = slices.DeleteFunc(h.Others, func(v string) bool { return strings.Contains(v, helperName) })
+	if h.Username, err = s.username(ctx); err != nil {
+		return err
+	}
+	if h.Username == "" && !s.git.Version.AtLeast(2, 46) {
+		return &cli.UsageError{
+			Err:   fmt.Errorf("git %s needs to know your user name at %s beforehand, since the server behind Access wants a login of its own", s.git.Version, s.origin.Host()),
+			Hints: []string{"name it: --username NAME", "git 2.46 or later does without"},
+		}
+	}
+	return nil
+}
+
+// username is the person's name at the server behind Access, as far as it is known.
+func (s *gitSetup) username(ctx context.Context) (string, error) {
+	if v := s.c.String("username"); v != "" || s.user != "" {
+		if v == "" {
+			v = s.user
+		}
+		return v, nil
+	}
+	out, err := s.git.Output(ctx, "config", "--get-urlmatch", "credential.username", s.url.String())
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 { // not set
+		return "", nil
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+func (s *gitSetup) note(ownLogin bool) error {
+	n, _, err := gitnote.Load(s.door, s.origin)
+	if err != nil {
+		return err
+	}
+	n.OwnLogin = ownLogin
+	if !slices.Contains(n.Files, s.file) {
+		n.Files = append(n.Files, s.file)
+	}
+	return gitnote.Save(s.door, s.origin, n)
+}
+
+// ownLogin asks the server behind Access, as git would, whether it wants a login of its own: for reading and for writing, since many
+// want one for writing only.
+func (s *gitSetup) ownLogin(ctx context.Context, cr access.Credential, p access.Policy) (bool, error) {
+	if s.c.IsSet("own-login") {
+		return s.c.Bool("own-login"), nil
+	}
+	if cr.Kind == access.None { // a dry run without a session
+		return false, nil
+	}
+	repos := []string{strings.TrimSuffix(s.url.Path, "/")}
+	if repos[0] == "" {
+		// No repository is known. Some servers ask at every address, others for a repository that does not exist.
+		repos = append(repos, "/gitaccess/probe.git")
+	}
+	rt := s.door.Client.Transport(s.door.Transport, p)
+	for _, repo := range repos {
+		for _, service := range []string{"git-upload-pack", "git-receive-pack"} {
+			u := s.origin.URL()
+			u.Path, u.RawQuery = repo+"/info/refs", "service="+service
+			yes, err := s.asksForLogin(ctx, rt, u)
+			if yes || err != nil {
+				return yes, err
+			}
+		}
+	}
+	return false, nil
+}
+
+func (s *gitSetup) asksForLogin(ctx context.Context, rt http.RoundTripper, u *url.URL) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("User-Agent", "git/"+s.git.Version.String()) // servers answer programs and browsers differently
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusUnauthorized, nil
+}
+
+// try runs git on the repository that was named. A failure is told and fails nothing: the configuration stands.
+func (s *gitSetup) try(ctx context.Context) error {
+	if strings.Trim(s.url.Path, "/") == "" {
+		return nil
+	}
+	u := *s.url
+	if s.user != "" {
+		u.User = url.User(s.user)
+	}
+	if _, err := s.git.Output(ctx, "ls-remote", "--quiet", "--exit-code", u.String(), "HEAD"); err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() == 2 { // no HEAD: an empty repository
+			return nil
+		}
+		return &cli.Error{
+			Err:   fmt.Errorf("git is set up, but fails on %s: %w", u.Redacted(), err),
+			Hints: []string{"see what git does: GIT_CURL_VERBOSE=1 git ls-remote " + u.Redacted()},
+		}
+	}
+	return nil
+}
+
+const helperName = "git-credential-access"
+
+// helperPath returns the absolute path of the credential helper: programs of a desktop do not have the PATH of the shell. It is the
+// one in PATH if that is this program's neighbour, since package managers keep the path there the same over upgrades.
+func helperPath() (string, error) {
+	name := helperName
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	var beside string
+	if self, err := os.Executable(); err == nil {
+		beside = filepath.Join(filepath.Dir(self), name)
+	}
+	found, err := exec.LookPath(name)
+	if err == nil {
+		found, err = filepath.Abs(found)
+	}
+	a, aerr := os.Stat(beside)
+	if err == nil {
+		b, berr := os.Stat(found)
+		if aerr != nil || berr == nil && os.SameFile(a, b) {
+			return found, nil
+		}
+	}
+	if aerr == nil {
+		return beside, nil
+	}
+	return "", &cli.Error{
+		Err:   fmt.Errorf("%s is neither beside this program nor in PATH", name),
+		Hints: []string{"install it into the same folder as access"},
+	}
+}
+
+// editConfig is [githelper.EditConfig] with what to do about a lock that stays.
+func editConfig(file string, edit func([]byte) ([]byte, error)) error {
+	err := githelper.EditConfig(file, edit)
+	var locked *githelper.LockedError
+	if errors.As(err, &locked) {
+		return &cli.Error{Err: err, Hints: []string{fmt.Sprintf("run the command again; if no git is running, remove %s", locked.Lock)}}
+	}
+	return err
+}

@@ -1,0 +1,206 @@
+package door
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/keystore"
+)
+
+// Explain adds to an error whose turn it is and what to type next, and the exit
+// code. Errors that it does not know it returns as they are.
+func Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	hints, code := explain(err)
+	return &cli.Error{Err: spoken{err}, Hints: hints, Code: code}
+}
+
+// spoken is an error as a person reads it: without the name of the Go package in
+// front, since the program's name stands there.
+type spoken struct{ err error }
+
+func (s spoken) Unwrap() error { return s.err }
+
+func (s spoken) Error() string {
+	text := s.err.Error()
+	for _, room := range []string{"access: ", "githelper: ", "sshproxy: ", "keystore: ", "lease: ", "state: "} {
+		text = strings.TrimPrefix(text, room)
+	}
+	return text
+}
+
+func explain(err error) (hints []string, code int) {
+	var (
+		login     *access.LoginRequiredError
+		refused   *access.RefusedError
+		team      *access.TeamChangedError
+		timeout   *access.LoginTimeoutError
+		busy      *access.BusyError
+		noReg     *access.NoRegistrationError
+		oauth     *access.OAuthError
+		discovery *access.DiscoveryError
+	)
+	switch {
+	case errors.As(err, &login):
+		return explainLogin(login), cli.ExitLoginRequired
+	case errors.As(err, &refused):
+		return explainRefused(refused), cli.ExitRefused
+	case errors.As(err, &team):
+		return []string{
+			"if your administrator moved the host to another team, accept it: access login --accept-team " + team.Now + " " + team.Origin.Host(),
+			"if nobody told you so, do not: somebody may be posing as this host; ask your administrator",
+		}, cli.ExitRefused
+	case errors.As(err, &timeout):
+		return []string{"run the command again, or log in first: access login " + timeout.App.Origin.Host()}, cli.ExitLoginRequired
+	case errors.As(err, &busy):
+		return []string{fmt.Sprintf("process %d seems to be stopped or stuck; let it go on (fg, kill -CONT %d) or end it (kill %d), then run the command again", busy.PID, busy.PID, busy.PID)}, cli.ExitFailed
+	case errors.As(err, &noReg):
+		return []string{
+			"ask your administrator to allow dynamic client registration for this application, or for the client id of a registered client",
+			"then: access login --client-id ID " + noReg.App.Origin.Host(),
+		}, cli.ExitFailed
+	case errors.As(err, &oauth):
+		return explainOAuth(oauth), cli.ExitFailed
+	case errors.As(err, &discovery):
+		return explainNetwork(discovery.Err, discovery.Origin.Host()), cli.ExitFailed
+	}
+	return explainLocal(err), 0
+}
+
+func explainLogin(e *access.LoginRequiredError) []string {
+	host := e.App.Origin.Host()
+	var hints []string
+	if e.URL != "" {
+		hints = append(hints, fmt.Sprintf("process %d is waiting for this login; finish it, then run the command again: %s", e.PID, e.URL))
+	}
+	hints = append(hints, "log in where you have a terminal: access login "+host)
+	if e.Reason == "CI is set" {
+		hints = append(hints, "in CI use a service token: set CF_ACCESS_CLIENT_ID, CF_ACCESS_CLIENT_SECRET and ACCESS_HOSTS="+host)
+	}
+	return hints
+}
+
+func explainRefused(e *access.RefusedError) []string {
+	host := e.App.Origin.Host()
+	switch e.Cause {
+	case access.TokenNotAccepted:
+		return []string{
+			"this application probably has the Binding Cookie on, which only browsers can pass; your administrator can turn it off for this application (Access > application > cookie settings)",
+			"a service token would pass: access service-token add " + host,
+		}
+	case access.ServiceTokenRequired:
+		return []string{
+			"ask your administrator for a service token of this application, then: access service-token add " + host,
+			"or set CF_ACCESS_CLIENT_ID, CF_ACCESS_CLIENT_SECRET and ACCESS_HOSTS=" + host,
+		}
+	case access.ServiceTokenInvalid:
+		return []string{
+			"compare the client id with the one your administrator sees, check its expiry there, and whether it was disabled",
+			"store a new one: access service-token add " + host,
+		}
+	case access.ServiceTokenNotAllowed:
+		return []string{"your administrator must add this token to a policy with the action Service Auth on this application"}
+	case access.ServiceTokenRefused:
+		return []string{
+			"either the token is wrong, expired or disabled: access service-token add " + host,
+			"or it is in no policy whose action is Service Auth (an Allow policy does not admit service tokens): your administrator can add it",
+			"a person's login is not tried in its place; to use one, remove the token: access service-token remove " + host,
+		}
+	case access.Denied:
+		return []string{"your account is not admitted by the policies of this application; your administrator can say why", "to try another account: access login --fresh " + host}
+	case access.NotWithOAuth:
+		return []string{"an administrator can turn Managed OAuth off for this application, or give it a host name of its own"}
+	case access.Blocked:
+		return []string{"the zone's firewall rules stop this program before Access is asked; your administrator finds the event in the security log"}
+	case access.TunnelDown:
+		return []string{"the tunnel's connector on the server's side is not running or not connected; its administrator must start it"}
+	case access.OriginDown:
+		return []string{"the way up to the server works, the server itself does not answer; its administrator can see why"}
+	case access.CaptivePortal:
+		return []string{"open any web page in a browser and log in to this network first"}
+	}
+	return nil
+}
+
+// explainOAuth has a line for each row of the troubleshooting table of
+// "Authenticate coding agents", and for the errors of RFC 6749 beside them.
+func explainOAuth(e *access.OAuthError) []string {
+	host := e.App.Origin.Host()
+	again := "log in again: access login " + host
+	switch e.Code {
+	case "invalid_grant":
+		return []string{"the authorization expired or was used before; codes are single-use and short-lived", again}
+	case "invalid_client", "unauthorized_client":
+		return []string{"the authorization server no longer knows this client; the next login registers it anew", again}
+	case "invalid_redirect_uri", "invalid_client_metadata":
+		return []string{
+			"your administrator must allow clients on localhost or on loopback addresses in the application's Managed OAuth settings",
+			"or name a registered client: access login --client-id ID --redirect-url URL " + host,
+		}
+	case "invalid_request":
+		return []string{"the authorization server did not understand the request; if it speaks of code_challenge_method, it misread the challenge", again}
+	case "invalid_target":
+		return []string{"the authorization server does not know this host as a resource; your administrator can check the application's domains"}
+	case "temporarily_unavailable", "server_error":
+		return []string{"the authorization server has trouble; try again in a moment"}
+	}
+	return []string{again}
+}
+
+// explainNetwork names what stands between this machine and a host.
+func explainNetwork(err error, host string) []string {
+	var (
+		dns      *net.DNSError
+		unknown  x509.UnknownAuthorityError
+		name     x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		record   tls.RecordHeaderError
+		op       *net.OpError
+		deadline interface{ Timeout() bool }
+	)
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return []string{fmt.Sprintf("the name %q does not exist in the DNS that this machine asks; check the spelling, or whether a VPN or split DNS is needed", dns.Name)}
+	case errors.As(err, &dns):
+		return []string{"name resolution failed; is this machine online?"}
+	case errors.As(err, &unknown):
+		hint := "the server's certificate comes from an authority that this machine does not trust"
+		if unknown.Cert != nil {
+			hint += fmt.Sprintf(" (issuer %q)", unknown.Cert.Issuer.CommonName)
+		}
+		return []string{hint + "; if your company's proxy inspects TLS, name its authority: --ca-file FILE or SSL_CERT_FILE"}
+	case errors.As(err, &name):
+		return []string{fmt.Sprintf("something else than %s answered; a captive portal or a wrong DNS entry does this", host)}
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return []string{fmt.Sprintf("the certificate is not valid now; is this machine's clock right? it says %s", time.Now().Format(time.RFC1123))}
+	case errors.As(err, &record):
+		return []string{"what answers there does not speak TLS; check the port and the proxy settings"}
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return []string{"the proxy in HTTPS_PROXY or ALL_PROXY did not let the connection through"}
+	case errors.As(err, &deadline) && deadline.Timeout() && !errors.Is(err, context.Canceled):
+		return []string{"no answer in time; a firewall may drop the packets, or a proxy is needed (HTTPS_PROXY)"}
+	}
+	return nil
+}
+
+// explainLocal is about this machine.
+func explainLocal(err error) []string {
+	if hints := explainNetwork(err, "the host"); hints != nil {
+		return hints
+	}
+	var locked *keystore.LockedError
+	if errors.As(err, &locked) {
+		return []string{"unlock the keyring and try again, or choose another store: ACCESS_KEYSTORE=file"}
+	}
+	return nil
+}

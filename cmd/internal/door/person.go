@@ -1,0 +1,191 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/internal/browser"
+	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/term"
+)
+
+// A Caller says on whose behalf a program asks.
+type Caller struct {
+	// Origin that the credential is for.
+	Origin access.Origin
+	// Named: a person wrote the host on our own command line, or in the ssh or
+	// git configuration that calls us by name.
+	Named bool
+	// Explicit: the person asked for a login and for nothing else. It needs no
+	// terminal here: a coding agent or a remote session shows the address.
+	Explicit bool
+	// Git is the git to ask for credential.interactive; "" asks none.
+	Git string
+	// CheckEvery is passed on to [access.Policy].
+	CheckEvery time.Duration
+}
+
+// Policy decides what may be done to get a credential for the caller. Whether a
+// person may be asked is found out when it comes to that, so that a warm run looks
+// at nothing.
+func (d *Door) Policy(c Caller) access.Policy {
+	p := access.Policy{
+		Login:      func(ctx context.Context) error { return d.MayAsk(ctx, c) },
+		Background: !c.Explicit && !term.Available(),
+		CheckEvery: c.CheckEvery,
+	}
+	if c.Named {
+		p.Named = c.Origin
+	}
+	return p
+}
+
+// MayAsk reports why no person may be asked to log in for the caller; nil if one
+// may. All programs decide by it.
+func (d *Door) MayAsk(ctx context.Context, c Caller) error {
+	get := d.env.Getenv
+	for _, v := range []string{"ACCESS_INTERACTIVE", "GCM_INTERACTIVE"} {
+		switch strings.ToLower(get(v)) {
+		case "never", "false", "0", "no", "off":
+			return fmt.Errorf("%s=%s", v, get(v))
+		}
+	}
+	switch {
+	case !c.Named && !d.IsSetUp(c.Origin):
+		return fmt.Errorf("%s was not set up on this machine", c.Origin.Host())
+	case isSet(get("CI")):
+		return errors.New("CI is set")
+	case get("GIT_TERMINAL_PROMPT") != "" && !isSet(get("GIT_TERMINAL_PROMPT")):
+		return errors.New("GIT_TERMINAL_PROMPT=0")
+	case isSet(get("VSCODE_GIT_FETCH_SILENT")):
+		return errors.New("the editor fetches in the background")
+	case c.Git != "" && notInteractive(ctx, c.Git):
+		return errors.New("credential.interactive is off in git's configuration")
+	case underMaintenance(ctx):
+		return errors.New("git maintenance runs in the background")
+	}
+	if c.Explicit || strings.EqualFold(get("ACCESS_INTERACTIVE"), "always") || term.Available() || d.graphicalCaller() {
+		return nil
+	}
+	return errors.New("there is no terminal")
+}
+
+// isSet reads a variable as git reads booleans: everything but an explicit no.
+func isSet(v string) bool {
+	switch strings.ToLower(v) {
+	case "", "0", "false", "no", "off":
+		return false
+	}
+	return true
+}
+
+// graphicalCaller reports whether a person sits before a program that runs git
+// without a terminal.
+func (d *Door) graphicalCaller() bool {
+	get := d.env.Getenv
+	if runtime.GOOS == "linux" && get("DISPLAY") == "" && get("WAYLAND_DISPLAY") == "" {
+		return false
+	}
+	for _, v := range []string{
+		"VSCODE_GIT_IPC_HANDLE",         // Visual Studio Code's git extension
+		"VSCODE_GIT_ASKPASS_MAIN",       // the same, older
+		"INTELLIJ_SSH_ASKPASS_HANDLER",  // JetBrains
+		"INTELLIJ_GIT_ASKPASS_HANDLER",  // JetBrains
+		"DESKTOP_TRAMPOLINE_IDENTIFIER", // GitHub Desktop
+		"GITKRAKEN_EXECUTABLE_FOLDER",
+		"SOURCETREE_ASKPASS",
+	} {
+		if get(v) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// notInteractive asks git for credential.interactive, which git ≥ 2.47 documents
+// for helpers too ("some helpers respect this as well").
+func notInteractive(ctx context.Context, git string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, git, "config", "--get", "credential.interactive").Output()
+	if err != nil {
+		return false
+	}
+	switch strings.ToLower(strings.TrimSpace(string(out))) {
+	case "never", "false", "0", "no", "off":
+		return true
+	}
+	return false
+}
+
+func (d *Door) openBrowser(ctx context.Context, url string) error {
+	return browser.Open(ctx, url, &browser.Options{Getenv: d.env.Getenv, Environ: d.cleanEnviron})
+}
+
+// cleanEnviron is the environment for programs that outlive us, without secrets.
+func (d *Door) cleanEnviron() []string {
+	var out []string
+	for _, kv := range d.env.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasSuffix(name, "_SECRET") || strings.HasSuffix(name, "_TOKEN") || strings.HasPrefix(name, "GIT_CONFIG_") {
+			continue
+		}
+		out = append(out, kv)
+	}
+	return out
+}
+
+// teller tells a person in plain lines what a run waits for.
+type teller struct {
+	env *cli.Env
+	mu  sync.Mutex
+}
+
+func (t *teller) tell(e access.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	host := e.App.Origin.Host()
+	switch e.Kind {
+	case access.LoginURL:
+		t.say("log in to %s in your browser; if none opened, open this address:\n%s", host, e.URL)
+	case access.BrowserFailed:
+		var none *browser.NoBrowserError
+		if errors.As(e.Err, &none) {
+			t.say("no browser could be opened here; open the address above in one, on any machine")
+			return
+		}
+		t.say("the browser did not open: %v", e.Err)
+	case access.LoginDone:
+		who := e.Account
+		if who != "" {
+			who = " as " + who
+		}
+		t.say("logged in to %s%s until %s", host, who, e.Expiry.Local().Format("Mon 15:04"))
+	case access.WaitingForProcess:
+		if e.URL != "" {
+			t.say("waiting for the login to %s that process %d has begun:\n%s", host, e.PID, e.URL)
+			return
+		}
+		t.say("waiting for process %d, which renews the session of %s", e.PID, host)
+	}
+}
+
+// say prints to standard error, and to the terminal too if standard error leads
+// elsewhere: a person must see the URL even if an editor swallows it.
+func (t *teller) say(format string, args ...any) {
+	t.env.Note(format, args...)
+	if term.IsTerminal(t.env.Stderr) {
+		return
+	}
+	// Where there is no terminal, standard error was all there is.
+	var b strings.Builder
+	(&cli.Env{Name: t.env.Name, Stderr: &b}).Note(format, args...)
+	_ = term.Print(b.String())
+}

@@ -1,0 +1,98 @@
+// Package gitnote keeps what is known of a host as a git server, in the mark that says that a person set the host up: "access setup
+// git" writes it, the credential helper reads it and adds what git lets it know.
+package gitnote
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
+)
+
+// A Note is about one host.
+type Note struct {
+	// OwnLogin: the server behind Access wants a login of its own.
+	OwnLogin bool `json:"own_login,omitempty"`
+	// Files are the configuration files of git with our lines for the host.
+	Files []string `json:"files,omitempty"`
+	// Marked: the host was not set up in any way before "access setup git".
+	Marked bool `json:"marked,omitempty"`
+}
+
+// key is the Note's place in the mark, which may hold the notes of other commands.
+const key = "git"
+
+// Load returns the note of a host. Without one, found is false; the host may be set up all the same, see [door.Door.IsSetUp].
+func Load(d *door.Door, o access.Origin) (n Note, found bool, err error) {
+	all, err := load(d, o)
+	if err != nil || all[key] == nil {
+		return Note{}, false, err
+	}
+	if err := json.Unmarshal(all[key], &n); err != nil {
+		return Note{}, false, fmt.Errorf("note about %s: %w", o.Host(), err)
+	}
+	return n, true, nil
+}
+
+// Save replaces the note and marks the host as set up.
+func Save(d *door.Door, o access.Origin, n Note) error {
+	all, err := load(d, o)
+	if err != nil {
+		return err
+	}
+	if all == nil {
+		n.Marked, all = true, map[string]json.RawMessage{}
+	}
+	if all[key], err = json.Marshal(n); err != nil {
+		return err
+	}
+	return save(d, o, all)
+}
+
+// RemoveFile takes one configuration file off the note. With the last one the note goes, and the mark as well if the note began it.
+func RemoveFile(d *door.Door, o access.Origin, file string) error {
+	n, found, err := Load(d, o)
+	if err != nil || !found {
+		return err
+	}
+	n.Files = slices.DeleteFunc(n.Files, func(f string) bool { return f == file })
+	if len(n.Files) > 0 {
+		return Save(d, o, n)
+	}
+	all, err := load(d, o)
+	if err != nil {
+		return err
+	}
+	delete(all, key)
+	if n.Marked && len(all) == 0 {
+		return d.ForgetSetUp(o)
+	}
+	return save(d, o, all)
+}
+
+func load(d *door.Door, o access.Origin) (map[string]json.RawMessage, error) {
+	b, err := d.SetUpNote(o)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("note about %s: %w", o.Host(), err)
+	}
+	return all, nil
+}
+
+func save(d *door.Door, o access.Origin, all map[string]json.RawMessage) error {
+	b, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return d.MarkSetUp(o, append(b, '\n'))
+}
