@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // clockSkew is how far our clock and Cloudflare's may be apart. The public client
@@ -17,13 +17,10 @@ const clockSkew = 5 * time.Minute
 // tokenClaims are the claims of application and org tokens that we look at
 // [doc: application token]. aud is a string or a list; both were seen.
 type tokenClaims struct {
-	Issuer   string           `json:"iss"`
-	Audience jwt.Audience     `json:"aud"`
-	Expiry   *jwt.NumericDate `json:"exp"`
-	IssuedAt *jwt.NumericDate `json:"iat"`
-	Type     string           `json:"type"` // "app" or "org"
-	Email    string           `json:"email"`
-	Common   string           `json:"common_name"` // of a service token
+	jwt.RegisteredClaims
+	Type   string `json:"type"` // "app" or "org"
+	Email  string `json:"email"`
+	Common string `json:"common_name"` // of a service token
 }
 
 func (t *tokenClaims) account() string {
@@ -47,12 +44,12 @@ func (c *Client) verifyToken(ctx context.Context, raw, team, typ, audience strin
 		return nil, fmt.Errorf("a token of type %q, not %q", cut(t.Type), typ)
 	case audience != "" && !slices.Contains(t.Audience, audience):
 		return nil, errors.New("audience mismatch")
-	case t.Expiry == nil:
+	case t.ExpiresAt == nil:
 		return nil, errors.New("no expiry")
-	case !c.now().Before(t.Expiry.Time()):
-		return nil, fmt.Errorf("expired at %s (is this machine's clock right?)", t.Expiry.Time().UTC().Format(time.RFC3339))
-	case t.IssuedAt != nil && t.IssuedAt.Time().After(c.now().Add(clockSkew)):
-		return nil, fmt.Errorf("issued at %s, in the future (is this machine's clock right?)", t.IssuedAt.Time().UTC().Format(time.RFC3339))
+	case !c.now().Before(t.ExpiresAt.Time):
+		return nil, fmt.Errorf("expired at %s (is this machine's clock right?)", t.ExpiresAt.UTC().Format(time.RFC3339))
+	case t.IssuedAt != nil && t.IssuedAt.After(c.now().Add(clockSkew)):
+		return nil, fmt.Errorf("issued at %s, in the future (is this machine's clock right?)", t.IssuedAt.UTC().Format(time.RFC3339))
 	}
 	return &t, nil
 }

@@ -76,11 +76,11 @@ func (c *Client) takeTokens(ctx context.Context, app App, appToken, orgToken str
 		// Losing the org token costs a login later on, nothing now.
 		if org, err := c.verifyToken(ctx, orgToken, app.Team, "org", ""); err != nil {
 			c.log.Warn("org token not kept", "team", app.Team, "err", err)
-		} else if err := c.saveOrg(ctx, orgSession{Team: app.Team, Token: orgToken, Expiry: org.Expiry.Time(), Account: org.account()}); err != nil {
+		} else if err := c.saveOrg(ctx, orgSession{Team: app.Team, Token: orgToken, Expiry: org.ExpiresAt.Time, Account: org.account()}); err != nil {
 			c.log.Warn("org token not stored", "team", app.Team, "err", err)
 		}
 	}
-	s := session{Token: appToken, Expiry: claims.Expiry.Time().UTC(), Account: claims.account()}
+	s := session{Token: appToken, Expiry: claims.ExpiresAt.UTC(), Account: claims.account()}
 	if err := c.saveSession(ctx, app, s); err != nil {
 		return Credential{}, err
 	}
