@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,8 @@ type HostConfig struct {
 	Origin string // scheme, host and, unless it is the scheme's own, port: "https://git.example.com"
 	Helper string // absolute path of the credential helper
 	Jar    string // path of the cookie file: absolute, or "~/…" for the home of whoever runs git
+
+	HelperArgs []string // put before the operation
 
 	// OwnLogin says that the server behind the cookie wants a login of its own, which Others, or the person, give.
 	OwnLogin bool
@@ -51,7 +54,11 @@ func (h *HostConfig) sections(v Version) ([]section, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	helpers := [][2]string{{"helper", ""}, {"helper", shellQuote(filepath.ToSlash(h.Helper))}}
+	command := shellQuote(filepath.ToSlash(h.Helper))
+	for _, arg := range h.HelperArgs {
+		command += " " + shellQuote(arg)
+	}
+	helpers := [][2]string{{"helper", ""}, {"helper", command}}
 	if h.OwnLogin {
 		for _, other := range h.Others {
 			helpers = append(helpers, [2]string{"helper", other})
@@ -60,6 +67,10 @@ func (h *HostConfig) sections(v Version) ([]section, error) {
 	web := [][2]string{
 		{"cookieFile", filepath.ToSlash(h.Jar)},
 		{"saveCookies", "false"}, // a global true would have curl rewrite the file
+	}
+	if !v.AtLeast(2, 34) {
+		// Before, GIT_TRACE_CURL looks for "Cookie:" and "Authorization:" to redact, and prints HTTP/2's "cookie:" as it is.
+		web = append(web, [2]string{"version", "HTTP/1.1"})
 	}
 	all := []section{{"credential", h.Origin, helpers}}
 	if v.AtLeast(2, 46) {
@@ -94,7 +105,7 @@ func (h *HostConfig) check() error {
 	case !filepath.IsAbs(h.Jar) && !strings.HasPrefix(h.Jar, "~/"):
 		return fmt.Errorf("githelper: the cookie file's path %q is not absolute", h.Jar)
 	}
-	for _, s := range append([]string{h.Helper, h.Jar, h.Username, h.Note}, h.Others...) {
+	for _, s := range slices.Concat([]string{h.Helper, h.Jar, h.Username, h.Note}, h.HelperArgs, h.Others) {
 		if strings.ContainsAny(s, "\x00\n\r") {
 			return fmt.Errorf("githelper: %q cannot stand in git's configuration", s)
 		}
@@ -292,12 +303,15 @@ func unquoteValue(s string) string {
 	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\t`, "\t").Replace(s[1 : len(s)-1])
 }
 
-// shellQuote writes a path as one word for the shell that git runs helpers with. Backslashes and no quotation marks, since git takes a
+// shellQuote writes a path or an argument as one word for the shell that git runs helpers with. Backslashes and no quotation marks, since git takes a
 // helper for an absolute path by its first characters (credential.c, credential_do).
 func shellQuote(s string) string {
+	if s == "" {
+		return "''"
+	}
 	var b strings.Builder
 	for _, r := range s {
-		if r < 0x80 && !strings.ContainsRune(alphanumeric+"/._-+,:@%", r) {
+		if r < 0x80 && !strings.ContainsRune(alphanumeric+"/._-+,:@%=", r) {
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)

@@ -38,6 +38,7 @@ func TestSet(t *testing.T) {
 	port := hostConfig()
 	port.Origin = "https://git.example.com:8443"
 	odd := hostConfig()
+	odd.HelperArgs = []string{"--ca-file=/a b", ""}
 	odd.Helper, odd.Jar, odd.Note = `/opt/my tools/$(x)/it's "\git-credential-x`, `/home/a b/#1;"\jar`, ""
 	for _, tt := range []struct {
 		name string
@@ -68,6 +69,20 @@ func TestSet(t *testing.T) {
 	insteadOf = https://git.example.com/ # gitaccess
 	insteadOf = https://git.example.com:443/ # gitaccess
 [lfs "https://git.example.com"]
+	access = basic # gitaccess
+`},
+		{"git below 2.34", port, Version{2, 30, 2}, `[credential "https://git.example.com:8443"]
+	# gitaccess: "x unsetup git.example.com" takes the marked lines away
+	helper = # gitaccess
+	helper = /opt/x/git-credential-x # gitaccess
+[http "https://git.example.com:8443/"]
+	cookieFile = /state/jar # gitaccess
+	saveCookies = false # gitaccess
+	version = HTTP/1.1 # gitaccess
+	emptyAuth = true # gitaccess
+[url "https://access@git.example.com:8443/"]
+	insteadOf = https://git.example.com:8443/ # gitaccess
+[lfs "https://git.example.com:8443"]
 	access = basic # gitaccess
 `},
 		{"own login, git from 2.46", own, newGit, `[credential "https://git.example.com"]
@@ -114,7 +129,7 @@ func TestSet(t *testing.T) {
 `},
 		{"odd paths", odd, newGit, `[credential "https://git.example.com"]
 	helper = # gitaccess
-	helper = "/opt/my\\ tools/\\$\\(x\\)/it\\'s\\ \\\"\\\\git-credential-x" # gitaccess
+	helper = "/opt/my\\ tools/\\$\\(x\\)/it\\'s\\ \\\"\\\\git-credential-x --ca-file=/a\\ b ''" # gitaccess
 [http "https://git.example.com/"]
 	cookieFile = "/home/a b/#1;\"\\jar" # gitaccess
 	saveCookies = false # gitaccess
@@ -290,6 +305,9 @@ func TestGitReadsWhatSetWrote(t *testing.T) {
 			"credential.https://git.example.com:8443.helper\n!f() { echo \"\\\t#;\"; }; f",
 			"http.https://git.example.com:8443/.cookiefile\n" + h.Jar,
 			"http.https://git.example.com:8443/.savecookies\nfalse",
+		}
+		if !g.Version.AtLeast(2, 34) {
+			want = append(want, "http.https://git.example.com:8443/.version\nHTTP/1.1")
 		}
 		if g.Version.AtLeast(2, 46) {
 			want = append(want, "http.https://git.example.com:8443/.proactiveauth\nauto")

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/gitaccess/gitaccess/access"
+)
+
+// erase takes git's word for a hint. git 2.46 to 2.53 sends the probe of a large push without the Bearer token, gets a 401 and erases
+// a token that is good; and every helper is told of every refusal, those of other helpers' passwords included.
+func (h *helper) erase(ctx context.Context) error {
+	t, err := h.host()
+	if t == nil || err != nil {
+		return err
+	}
+	switch {
+	case !t.req.Credential.Empty():
+		return t.check(ctx)
+	case t.req.Has("username") && t.req.Has("password") && t.req.Username == "" && t.req.Password.Empty():
+		// What git below 2.46 was told for "the cookie is in the jar". Access answers a bad cookie with a redirect, which erases
+		// nothing, so this 401 is of the server behind it, or the application has another mode by now.
+		app, err := t.Client.Discover(ctx, t.url)
+		if err == nil && app.Mode == access.ModeLogin {
+			err = t.learnOwnLogin(ctx, h)
+		}
+		return err
+	}
+	return nil
+}
+
+// check finds out whether the token that git erases is dead, and drops or renews it then. It costs one request at most every five
+// minutes for each host.
+func (t *host) check(ctx context.Context) error {
+	// No person is asked here: the next get does.
+	cr, err := t.Client.Credential(ctx, t.url, access.Policy{})
+	if err != nil || cr.Kind != access.Bearer || cr.Token().Reveal() != t.req.Credential.Reveal() {
+		return nil // gone or replaced already
+	}
+	name := "cache/git-erase-" + strings.NewReplacer("/", "_", ":", "_").Replace(string(t.origin))
+	now := time.Now()
+	if b, err := t.State.Load(name); err == nil {
+		if last, err := time.Parse(time.RFC3339, string(b)); err == nil && now.Sub(last) >= 0 && now.Sub(last) < checkEvery {
+			return nil
+		}
+	}
+	if err := t.State.Save(name, []byte(now.UTC().Format(time.RFC3339))); err != nil {
+		return err
+	}
+	// Refused, it is renewed if that needs no person; if it does, that is for the next get to say.
+	_, _ = t.Client.Credential(ctx, t.url, access.Policy{CheckEvery: time.Nanosecond})
+	return nil
+}

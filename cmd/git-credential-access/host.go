@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
+	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
+	"github.com/gitaccess/gitaccess/githelper"
+)
+
+// host is the host that a request is about, if it is one of ours.
+type host struct {
+	*door.Door
+	req    *githelper.Request
+	url    *url.URL
+	origin access.Origin
+	note   gitnote.Note
+	setUp  bool
+}
+
+// host reads the request and returns nil if it is about a host that we have nothing to do with: one that no person set up, and for
+// which no session was ever asked.
+func (h *helper) host() (*host, error) {
+	req, err := githelper.ReadRequest(h.env.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	u, err := req.URL()
+	if err != nil {
+		return nil, nil // smtp, a certificate's password, a name that is none: somebody else's
+	}
+	o, err := access.OriginOf(u)
+	if err != nil {
+		return nil, nil
+	}
+	d, err := door.Open(h.env, &h.door)
+	if err != nil {
+		return nil, err
+	}
+	t := &host{Door: d, req: req, url: u, origin: o}
+	if t.note, t.setUp, err = gitnote.Load(d, o); err != nil {
+		return nil, err
+	}
+	switch {
+	case t.setUp:
+	case d.IsSetUp(o):
+		t.setUp = true
+	case h.setUp:
+		// Whoever wrote the configuration of this machine set the host up for all who use it.
+		t.setUp, t.note = true, gitnote.Note{OwnLogin: h.ownLogin}
+		if err := gitnote.Save(d, o, t.note); err != nil {
+			return nil, err
+		}
+	default:
+		app, known := d.Client.Lookup(u)
+		if !known || app.Mode != access.ModeLogin && app.Mode != access.ModeOAuth {
+			return nil, nil
+		}
+	}
+	return t, nil
+}
+
+// byAccess reports whether the 401 that made git ask came from Access and not from the server behind it.
+func (t *host) byAccess() bool {
+	bearer, ok := t.req.Wants("bearer")
+	if ok && bearer.Params["resource_metadata"] != "" { // RFC 9728 §5.1, Managed OAuth
+		return true
+	}
+	_, ok = t.req.Wants("cloudflare-access")
+	return ok
+}
+
+// byServer reports whether it came from the server: Access let the request pass.
+func (t *host) byServer() bool { return len(t.req.WWWAuth) > 0 && !t.byAccess() }
+
+// learnOwnLogin notes that the server behind Access wants a login of its own, and tells the person what follows, once.
+func (t *host) learnOwnLogin(ctx context.Context, h *helper) error {
+	if t.note.OwnLogin {
+		return nil
+	}
+	t.note.OwnLogin = true
+	h.env.Note("%s lets you pass Access and wants a login of its own; to have git give it: access setup git %s", t.origin.Host(), t.origin.Host())
+	return gitnote.Save(t.Door, t.origin, t.note)
+}
