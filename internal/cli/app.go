@@ -35,7 +35,7 @@ func Run(ctx context.Context, env *Env, app *cli.App) error {
 	}
 	switch {
 	case line.help:
-		return writeHelp(env, app, line.commands)
+		return helpOf(env, app, line.commands).write(env)
 	case line.version:
 		_, err := fmt.Fprintln(helpWriter(env), VersionLine(env.Name))
 		return err

@@ -99,7 +99,7 @@ func runMain(env *Env, run func(ctx context.Context, env *Env) error) (code int)
 // Report prints an error with its hints to env.Stderr and returns the exit code that belongs to it. It is what [Main] does with
 // the error of run; long-running programs use it for errors that do not end them.
 func Report(env *Env, err error) int {
-	if err == nil {
+	if err == nil || errors.Is(err, errDone) {
 		return 0
 	}
 	code := exitCode(err)

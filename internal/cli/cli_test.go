@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -197,7 +198,6 @@ flags:
 			if toStderr {
 				got, other = other, got
 			}
-			got = trimRight(got)
 			if diff := cmp.Diff(want, got); diff != "" || other != "" {
 				t.Errorf("%s: %s\nother stream: %q", args, diff, other)
 			}
@@ -210,10 +210,54 @@ flags:
 	}
 }
 
-func trimRight(s string) string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
+func TestParse(t *testing.T) {
+	const help = `usage: prog [FLAGS] HOST
+
+relay a stream
+
+It does this and that.
+
+flags:
+  --listen=ADDR  accept connections at ADDR
+  -n=VALUE       (default 3)
+  -v             say more
+  -h, --help     print this and end
+  --version      print the version and end
+`
+	tests := []struct {
+		name, args, want string
+		code             int
+	}{
+		{"flags before the argument", "--listen=x -v HOST", "listen=x v=true n=3 [HOST]", 0},
+		{"flags after the argument", "HOST --listen x -n 4", "listen=x v=false n=4 [HOST]", 0},
+		{"a boolean takes no argument", "-v HOST", "listen= v=true n=3 [HOST]", 0},
+		{"a boolean may be given a value", "-v=false HOST", "listen= v=false n=3 [HOST]", 0},
+		{"everything after -- is argument", "HOST -- -v --listen", "listen= v=false n=3 [HOST -v --listen]", 0},
+		{"a lone dash is an argument", "-", "listen= v=false n=3 [-]", 0},
+		{"unknown flag", "--listne=secretvalue", "prog: error: unknown flag \"--listne\"\nprog: hint: did you mean \"--listen\"\nprog: hint: prog --help shows the usage\n", 2},
+		{"missing value", "HOST --listen", "prog: error: flag \"--listen\" needs a value\nprog: hint: prog --help shows the usage\n", 2},
+		{"bad value", "--n=many", "prog: error: invalid value \"many\" for flag \"--n\": parse error\nprog: hint: prog --help shows the usage\n", 2},
+		{"help", "HOST --help", help, 0},
+		{"short help", "-h", help, 0},
 	}
-	return strings.Join(lines, "\n")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			env := newTestEnv(strings.Fields(tt.args)...)
+			code := runMain(&env.Env, func(_ context.Context, env *Env) error {
+				set := flag.NewFlagSet("", flag.ContinueOnError)
+				listen, v, n := set.String("listen", "", "accept connections at `ADDR`"), set.Bool("v", false, "say more"), set.Int("n", 3, "")
+				args, err := Parse(env, set, Page{Usage: "relay a stream", Args: "HOST", Description: "It does this and that.\n"})
+				if err == nil {
+					fmt.Fprintf(env.Stdout, "listen=%s v=%t n=%d %v", *listen, *v, *n, args)
+				}
+				return err
+			})
+			if got := env.stdout.String() + env.stderr.String(); got != tt.want {
+				t.Error(cmp.Diff(tt.want, got))
+			}
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+		})
+	}
 }

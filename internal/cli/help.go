@@ -2,21 +2,12 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 )
-
-func helpWriter(env *Env) io.Writer {
-	if env.HelpToStderr {
-		return env.Stderr
-	}
-	return env.Stdout
-}
 
 func helpHint(env *Env, path []*cli.Command) string {
 	return fmt.Sprintf("%s --help shows the usage", commandPath(env.Name, path))
@@ -29,69 +20,45 @@ func commandPath(program string, path []*cli.Command) string {
 	return program
 }
 
-// writeHelp prints one page: how to call the command, what it does, its commands, its flags and those of the application.
-func writeHelp(env *Env, app *cli.App, path []*cli.Command) error {
-	page := struct {
-		usageText, args, usage, description string
-		commands                            []*cli.Command
-		flags                               []cli.Flag
-	}{app.UsageText, app.ArgsUsage, app.Usage, app.Description, app.Commands, app.Flags}
+// helpOf returns the page of the command at the end of path, or of the application.
+func helpOf(env *Env, app *cli.App, path []*cli.Command) *helpPage {
+	usage, args, texts, commands, flags := app.UsageText, app.ArgsUsage, []string{app.Usage, app.Description}, app.Commands, app.Flags
 	if len(path) > 0 {
 		c := path[len(path)-1]
-		page.usageText, page.args, page.usage, page.description = c.UsageText, c.ArgsUsage, c.Usage, c.Description
-		page.commands, page.flags = c.Subcommands, c.Flags
+		usage, args, texts, commands, flags = c.UsageText, c.ArgsUsage, []string{c.Usage, c.Description}, c.Subcommands, c.Flags
 	}
-
-	var b strings.Builder
-	usage := page.usageText
 	if usage == "" {
 		usage = commandPath(env.Name, path)
-		if len(page.commands) > 0 {
+		if len(commands) > 0 {
 			usage += " COMMAND"
 		}
-		if len(page.flags) > 0 {
+		if len(flags) > 0 {
 			usage += " [FLAGS]"
 		}
-		if page.args != "" {
-			usage += " " + page.args
+		if args != "" {
+			usage += " " + args
 		}
 	}
-	fmt.Fprintf(&b, "usage: %s\n", strings.ReplaceAll(strings.TrimSpace(usage), "\n", "\n       "))
-	for _, text := range []string{page.usage, page.description} {
-		if text = strings.TrimSpace(text); text != "" {
-			fmt.Fprintf(&b, "\n%s\n", text)
+	page := &helpPage{usage: usage, texts: texts}
+	list := helpList{title: "commands"}
+	for _, c := range commands {
+		if !c.Hidden {
+			list.lines = append(list.lines, [2]string{strings.Join(c.Names(), ", "), c.Usage})
 		}
 	}
-	if len(page.commands) > 0 {
-		b.WriteString("\ncommands:\n")
-		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-		for _, c := range page.commands {
-			if !c.Hidden {
-				fmt.Fprintf(w, "  %s\t%s\n", strings.Join(c.Names(), ", "), c.Usage)
-			}
-		}
-		w.Flush()
-	}
+	own := append(flagLines(flags), helpLine)
 	if len(path) == 0 {
-		writeFlags(&b, "flags", page.flags, helpLine, versionLine)
-	} else {
-		writeFlags(&b, "flags", page.flags, helpLine)
-		if len(app.Flags) > 0 {
-			writeFlags(&b, "flags of every command", app.Flags)
-		}
+		own = append(own, versionLine)
 	}
-	_, err := io.WriteString(helpWriter(env), b.String())
-	return err
+	page.lists = []helpList{list, {"flags", own}}
+	if len(path) > 0 {
+		page.lists = append(page.lists, helpList{"flags of every command", flagLines(app.Flags)})
+	}
+	return page
 }
 
-const (
-	helpLine    = "  -h, --help\tprint this and end\n"
-	versionLine = "  --version\tprint the version and end\n"
-)
-
-func writeFlags(b *strings.Builder, title string, flags []cli.Flag, more ...string) {
-	fmt.Fprintf(b, "\n%s:\n", title)
-	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+func flagLines(flags []cli.Flag) [][2]string {
+	var lines [][2]string
 	for _, f := range flags {
 		if v, ok := f.(cli.VisibleFlag); ok && !v.IsVisible() {
 			continue
@@ -100,34 +67,13 @@ func writeFlags(b *strings.Builder, title string, flags []cli.Flag, more ...stri
 		if !ok {
 			continue
 		}
-		value, usage := placeholder(d)
-		var names []string
-		for _, n := range f.Names() {
-			names = append(names, dashes(n))
+		byDefault := d.GetDefaultText()
+		if byDefault == `""` {
+			byDefault = ""
 		}
-		left := strings.Join(names, ", ")
-		if d.TakesValue() {
-			left += "=" + value
-			if def := d.GetDefaultText(); def != "" && def != `""` {
-				usage += fmt.Sprintf(" (default %s)", def)
-			}
-		}
-		fmt.Fprintf(w, "  %s\t%s\n", left, strings.TrimSpace(usage))
+		lines = append(lines, flagLine(f.Names(), d.TakesValue(), d.GetUsage(), byDefault))
 	}
-	for _, line := range more {
-		io.WriteString(w, line)
-	}
-	w.Flush()
-}
-
-// placeholder returns the name of the flag's value, which its usage text gives in back quotes, and the text without the quotes.
-func placeholder(f cli.DocGenerationFlag) (value, usage string) {
-	usage = f.GetUsage()
-	before, rest, ok := strings.Cut(usage, "`")
-	if name, after, closed := strings.Cut(rest, "`"); ok && closed {
-		return name, before + name + after
-	}
-	return "VALUE", usage
+	return lines
 }
 
 func lowerFirst(s string) string {

@@ -124,13 +124,6 @@ func takesValue(f cli.Flag) bool {
 	return ok && d.TakesValue()
 }
 
-func dashes(name string) string {
-	if len(name) == 1 {
-		return "-" + name
-	}
-	return "--" + name
-}
-
 // nearest returns the name that a person has probably meant: at most two letters away, and not most of the word.
 func nearest(word string, names []string) string {
 	best, found := 3, ""
