@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"sync"
 	"time"
@@ -134,12 +134,14 @@ func (w *eventWriter) event(e access.Event) {
 }
 
 func (w *eventWriter) write(e loginEvent) error {
-	b, err := json.Marshal(e)
-	if err != nil {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false) // a URL is to be read and opened
+	if err := enc.Encode(e); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, err = fmt.Fprintf(w.env.Stdout, "%s\n", b)
+	_, err := w.env.Stdout.Write(line.Bytes())
 	return err
 }
