@@ -111,8 +111,3 @@ func (cr Credential) Apply(req *http.Request) bool {
 func (cr Credential) valid(now time.Time, d time.Duration) bool {
 	return cr.Expiry.IsZero() || now.Add(d).Before(cr.Expiry)
 }
-
-// same reports whether both hold the same secret.
-func (cr Credential) same(o Credential) bool {
-	return cr.Kind == o.Kind && cr.token == o.token && cr.clientID == o.clientID && cr.secret == o.secret
-}

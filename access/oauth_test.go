@@ -54,8 +54,8 @@ func TestManagedOAuth(t *testing.T) {
 			for range 3 {
 				late := func(cfg *access.Config) { cfg.Now = func() time.Time { return cr.Expiry.Add(-30 * time.Second) } }
 				next, err := b.client(late).Credential(t.Context(), b.url(page), access.Policy{})
-				if err != nil || next.Token() == cr.Token() {
-					t.Fatalf("refresh: %v, same token %v", err, next.Token() == cr.Token())
+				if err != nil || next.Token().Equal(cr.Token()) {
+					t.Fatalf("refresh: %v, same token %v", err, next.Token().Equal(cr.Token()))
 				}
 				cr = next
 			}
