@@ -4,9 +4,8 @@ package main
 
 import (
 	"context"
+	"flag"
 	"os"
-
-	urfave "github.com/urfave/cli/v2"
 
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/githelper"
@@ -17,31 +16,27 @@ func main() { os.Exit(cli.Main("git-credential-access", run)) }
 
 func run(ctx context.Context, env *cli.Env) error {
 	env.HelpToStderr = true
-	app := cli.NewApp(env)
-	app.Usage = "let git pass Cloudflare Access"
-	app.ArgsUsage = "get|store|erase|capability"
-	app.Description = `Git calls this program by its configuration, which "access setup git HOST" writes. It
+	h := &helper{env: env}
+	flags := flag.NewFlagSet(env.Name, flag.ContinueOnError)
+	flags.StringVar(&h.door.Network.CAFile, "ca-file", "", "trust the certificate authorities in `FILE`, and no others")
+	flags.StringVar(&h.door.Network.ClientCert, "client-cert", "", "show the client certificate in `FILE` (PEM, key included)")
+	flags.StringVar(&h.door.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
+	flags.BoolVar(&h.setUp, "set-up", false, "take the hosts that git asks for as set up, for the configuration of a whole machine")
+	flags.BoolVar(&h.ownLogin, "own-login", false, "with --set-up: the server behind Access wants a login of its own")
+	args, err := cli.Parse(env, flags, cli.Page{
+		Usage: "let git pass Cloudflare Access",
+		Args:  "get|store|erase|capability",
+		Description: `Git calls this program by its configuration, which "access setup git HOST" writes. It
 reads a request on standard input and answers on standard output; see
-git-credential(1). For a host that was not set up it prints nothing.`
-	app.Flags = []urfave.Flag{
-		&urfave.StringFlag{Name: "ca-file", Usage: "trust the certificate authorities in `FILE`, and no others"},
-		&urfave.StringFlag{Name: "client-cert", Usage: "show the client certificate in `FILE` (PEM, key included)"},
-		&urfave.StringFlag{Name: "team", Usage: "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com"},
-		&urfave.BoolFlag{Name: "set-up", Usage: "take the hosts that git asks for as set up, for the configuration of a whole machine"},
-		&urfave.BoolFlag{Name: "own-login", Usage: "with --set-up: the server behind Access wants a login of its own"},
+git-credential(1). For a host that was not set up it prints nothing.`,
+	})
+	if err != nil {
+		return err
 	}
-	app.Action = func(c *urfave.Context) error {
-		if c.NArg() == 0 {
-			return cli.Usagef("an operation is missing: get, store, erase or capability")
-		}
-		h := &helper{env: env, setUp: c.Bool("set-up"), ownLogin: c.Bool("own-login")}
-		h.door = door.Options{
-			Network: door.NetworkOptions{CAFile: c.String("ca-file"), ClientCert: c.String("client-cert")},
-			Team:    c.String("team"),
-		}
-		return h.serve(c.Context, c.Args().First())
+	if len(args) == 0 {
+		return cli.Usagef("an operation is missing: get, store, erase or capability")
 	}
-	return door.Explain(cli.Run(ctx, env, app))
+	return door.Explain(h.serve(ctx, args[0]))
 }
 
 // helper is one run of the program.

@@ -10,7 +10,8 @@ import (
 	"net/url"
 	"os"
 	"runtime"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
@@ -30,7 +31,7 @@ type NetworkOptions struct {
 // HTTP_PROXY, ALL_PROXY and NO_PROXY (http, https, socks5, socks5h), authorities
 // from SSL_CERT_FILE and SSL_CERT_DIR.
 func Network(env *cli.Env, o NetworkOptions) (*http.Transport, error) {
-	roots, err := authorities(env, o.CAFile)
+	roots, fill, err := authorities(env, o.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +52,15 @@ func Network(env *cli.Env, o NetworkOptions) (*http.Transport, error) {
 	if o.ConnectTo != "" {
 		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, o.ConnectTo)
+		}
+	}
+	if fill != nil {
+		connect := dial
+		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if err := fill(); err != nil {
+				return nil, err
+			}
+			return connect(ctx, network, address)
 		}
 	}
 	return &http.Transport{
@@ -97,45 +107,51 @@ var bundles = []string{
 	"/usr/local/etc/ssl/cert.pem",                       // FreeBSD
 }
 
-// authorities returns the roots to trust; nil means the system's own verifier.
+// authorities returns the roots to trust; nil means the system's own verifier. A
+// fill that is not nil puts the roots into the pool and must be called before the
+// pool is used: a program that finds a valid session connects to nobody, and
+// reading 140 certificates would be half of its time.
 //
 // On Linux, x509.SystemCertPool reads a bundle and then, one by one, the folder of
 // the same certificates beside it: a tenth of the CPU of a warm start. One file
 // says the same.
-func authorities(env *cli.Env, caFile string) (*x509.CertPool, error) {
+func authorities(env *cli.Env, caFile string) (pool *x509.CertPool, fill func() error, err error) {
 	if caFile != "" {
 		pool := x509.NewCertPool()
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("certificate authorities: %w", err)
+			return nil, nil, fmt.Errorf("certificate authorities: %w", err)
 		}
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("certificate authorities: no certificate in %s", caFile)
+			return nil, nil, fmt.Errorf("certificate authorities: no certificate in %s", caFile)
 		}
-		return pool, nil
+		return pool, nil, nil
 	}
 	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if dirs := env.Getenv("SSL_CERT_DIR"); dirs != "" && env.Getenv("SSL_CERT_FILE") == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
-	files := bundles
-	if f := env.Getenv("SSL_CERT_FILE"); f != "" {
-		files = []string{f}
+	file := env.Getenv("SSL_CERT_FILE")
+	if file == "" {
+		i := slices.IndexFunc(bundles, func(f string) bool { _, err := os.Stat(f); return err == nil })
+		if i < 0 {
+			return nil, nil, nil
+		}
+		file = bundles[i]
+	} else if _, err := os.Stat(file); err != nil {
+		return nil, nil, fmt.Errorf("certificate authorities: SSL_CERT_FILE: %w", err)
 	}
-	for _, f := range files {
-		pem, err := os.ReadFile(f)
+	pool = x509.NewCertPool()
+	return pool, sync.OnceValue(func() error {
+		pem, err := os.ReadFile(file)
+		if err == nil && !pool.AppendCertsFromPEM(pem) {
+			err = fmt.Errorf("no certificate in %s", file)
+		}
 		if err != nil {
-			continue
+			return fmt.Errorf("certificate authorities: %w", err)
 		}
-		pool := x509.NewCertPool()
-		if pool.AppendCertsFromPEM(pem) {
-			return pool, nil
-		}
-	}
-	if f := env.Getenv("SSL_CERT_FILE"); f != "" {
-		return nil, fmt.Errorf("certificate authorities: SSL_CERT_FILE=%s holds no readable certificate", strings.TrimSpace(f))
-	}
-	return nil, nil
+		return nil
+	}), nil
 }
