@@ -170,17 +170,3 @@ func (c *Client) endSessions(ctx context.Context, org orgSession) error {
 	}
 	return nil
 }
-
-// forget drops what is known of app, so that it is discovered anew.
-func (c *Client) forget(ctx context.Context, app App) {
-	err := c.updateHost(ctx, app.Origin, func(r *hostRecord) {
-		for i := range r.Apps {
-			if r.Apps[i].Path == app.Path {
-				r.Apps[i].Seen = time.Time{}
-			}
-		}
-	})
-	if err != nil {
-		c.log.Warn("host record not changed", "origin", string(app.Origin), "err", err)
-	}
-}

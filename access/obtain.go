@@ -314,10 +314,25 @@ func (c *Client) stillAccepted(ctx context.Context, cr Credential, u *url.URL, r
 	if err != nil || answer.Kind != AnswerLogin && answer.Kind != AnswerOAuth {
 		return true
 	}
+	c.refused(ctx, cr, u, answer)
+	return false
+}
+
+// refused draws the consequence of an answer that wants a login although cr was
+// sent: either u belongs to another application of the same host, which is learnt,
+// or the session is dead and is dropped.
+func (c *Client) refused(ctx context.Context, cr Credential, u *url.URL, answer Answer) {
+	if answer.Audience == "" || answer.Audience != cr.App.Audience {
+		app, err := c.discover(ctx, cr.App.Origin, u.Path, Policy{})
+		if err != nil {
+			c.log.Warn("application not discovered", "err", err)
+		} else if app.Audience != cr.App.Audience || app.Mode != cr.App.Mode {
+			return
+		}
+	}
 	if err := c.Reject(ctx, cr); err != nil {
 		c.log.Warn("refused session not deleted", "err", err)
 	}
-	return false
 }
 
 func (c *Client) lastAttempt(app App) attempt {

@@ -47,13 +47,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if cr.Fresh() {
 			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: TokenNotAccepted, StatusCode: answer.StatusCode})
 		}
-		if err := t.client.Reject(req.Context(), cr); err != nil {
-			t.client.log.Warn("refused session not deleted", "err", err)
-		}
-		if cr.Kind == None {
-			// It was open a moment ago. Learn anew what guards it.
-			t.client.forget(req.Context(), cr.App)
-		}
+		t.client.refused(req.Context(), cr, req.URL, answer)
 	case AnswerServiceOnly, AnswerUnauthorized, AnswerForbidden:
 		return t.final(resp, cr, answer)
 	default:

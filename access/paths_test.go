@@ -1,0 +1,58 @@
+package access_test
+
+import (
+	"testing"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/access/accesstest"
+)
+
+// One host may have several applications by path: the longest prefix decides, and
+// the token of one is never sent to another.
+func TestApplicationsByPath(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	b.app(accesstest.App{Path: "/team", Allow: true})
+	root, team := "https://git.example.com/repo.git", "https://git.example.com/team/repo.git"
+	for _, raw := range []string{root, team, root, team} {
+		if body, err := b.get(b.client(nil), ask, raw); err != nil || body != "hello GET " {
+			t.Fatalf("%s: %q, %v", raw, body, err)
+		}
+	}
+	if n := b.logins(); n != 1 {
+		t.Errorf("%d logins; the team's session opens the second application", n)
+	}
+	b.edge.ClearLog()
+	tokens := map[string]access.Credential{}
+	for _, raw := range []string{root, team, "https://git.example.com/team/other.git"} {
+		cr, err := b.client(nil).Credential(t.Context(), b.url(raw), access.Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[raw] = cr
+	}
+	if tokens[root].Token().Equal(tokens[team].Token()) {
+		t.Error("both applications have one token")
+	}
+	if n := len(b.edge.Requests()); n > 4 {
+		t.Errorf("%d requests for applications that are known", n)
+	}
+	if tokens[team].Covers(b.url(root)) {
+		t.Error("the token of /team covers the rest of the host")
+	}
+}
+
+// An application limited to a path leaves the rest of the host open.
+func TestPathBesideOpenHost(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true, Bypass: true})
+	b.app(accesstest.App{Path: "/private", Allow: true})
+	for _, raw := range []string{"https://git.example.com/open.git", "https://git.example.com/private/x.git", "https://git.example.com/open.git"} {
+		if body, err := b.get(b.client(nil), ask, raw); err != nil || body != "hello GET " {
+			t.Errorf("%s: %q, %v", raw, body, err)
+		}
+	}
+	if n := b.logins(); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+}
