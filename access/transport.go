@@ -45,7 +45,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: ServiceTokenRefused, StatusCode: answer.StatusCode})
 		}
 		if cr.Fresh() {
-			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: TokenNotAccepted, StatusCode: answer.StatusCode})
+			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: notAccepted(cr, req), StatusCode: answer.StatusCode})
 		}
 		t.client.refused(req.Context(), cr, req.URL, answer)
 	case AnswerServiceOnly, AnswerUnauthorized, AnswerForbidden:
@@ -64,7 +64,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch answer.Kind {
 	case AnswerLogin, AnswerOAuth:
-		cause := TokenNotAccepted
+		cause := notAccepted(cr, req)
 		if cr.Kind == ServiceToken {
 			cause = ServiceTokenRefused
 		}
@@ -73,6 +73,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.final(resp, cr, answer)
 	}
 	return resp, nil
+}
+
+// notAccepted names the likely cause of a fresh session's refusal. Whether Managed
+// OAuth's tokens serve for a WebSocket is not documented.
+func notAccepted(cr Credential, req *http.Request) Cause {
+	if cr.Kind == Bearer && req.Header.Get("Upgrade") != "" {
+		return NotWithOAuth
+	}
+	return TokenNotAccepted
 }
 
 // send obtains a credential, attaches it to a copy of req and reads the answer.

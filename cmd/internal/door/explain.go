@@ -22,17 +22,51 @@ func Explain(err error) error {
 		return nil
 	}
 	hints, code := explain(err)
-	return &cli.Error{Err: spoken{err}, Hints: hints, Code: code}
+	return &cli.Error{Err: spoken{err, essence(err)}, Hints: hints, Code: code}
+}
+
+// essence is the part of an error that tells the cause: what was being done when
+// Access refused ("dial git.example.com") adds nothing to it.
+func essence(err error) error {
+	var (
+		login   *access.LoginRequiredError
+		refused *access.RefusedError
+		team    *access.TeamChangedError
+		timeout *access.LoginTimeoutError
+		busy    *access.BusyError
+		noReg   *access.NoRegistrationError
+		oauth   *access.OAuthError
+		found   *access.DiscoveryError
+	)
+	switch {
+	case errors.As(err, &login):
+		return login
+	case errors.As(err, &refused):
+		return refused
+	case errors.As(err, &team):
+		return team
+	case errors.As(err, &timeout):
+		return timeout
+	case errors.As(err, &busy):
+		return busy
+	case errors.As(err, &noReg):
+		return noReg
+	case errors.As(err, &oauth):
+		return oauth
+	case errors.As(err, &found):
+		return found
+	}
+	return err
 }
 
 // spoken is an error as a person reads it: without the name of the Go package in
 // front, since the program's name stands there.
-type spoken struct{ err error }
+type spoken struct{ err, shown error }
 
 func (s spoken) Unwrap() error { return s.err }
 
 func (s spoken) Error() string {
-	text := s.err.Error()
+	text := s.shown.Error()
 	for _, room := range []string{"access: ", "githelper: ", "sshproxy: ", "keystore: ", "lease: ", "state: "} {
 		text = strings.TrimPrefix(text, room)
 	}
@@ -40,39 +74,29 @@ func (s spoken) Error() string {
 }
 
 func explain(err error) (hints []string, code int) {
-	var (
-		login     *access.LoginRequiredError
-		refused   *access.RefusedError
-		team      *access.TeamChangedError
-		timeout   *access.LoginTimeoutError
-		busy      *access.BusyError
-		noReg     *access.NoRegistrationError
-		oauth     *access.OAuthError
-		discovery *access.DiscoveryError
-	)
-	switch {
-	case errors.As(err, &login):
-		return explainLogin(login), cli.ExitLoginRequired
-	case errors.As(err, &refused):
-		return explainRefused(refused), cli.ExitRefused
-	case errors.As(err, &team):
+	switch e := essence(err).(type) {
+	case *access.LoginRequiredError:
+		return explainLogin(e), cli.ExitLoginRequired
+	case *access.RefusedError:
+		return explainRefused(e), cli.ExitRefused
+	case *access.TeamChangedError:
 		return []string{
-			"if your administrator moved the host to another team, accept it: access login --accept-team " + team.Now + " " + team.Origin.Host(),
+			"if your administrator moved the host to another team, accept it: access login --accept-team " + e.Now + " " + e.Origin.Host(),
 			"if nobody told you so, do not: somebody may be posing as this host; ask your administrator",
 		}, cli.ExitRefused
-	case errors.As(err, &timeout):
-		return []string{"run the command again, or log in first: access login " + timeout.App.Origin.Host()}, cli.ExitLoginRequired
-	case errors.As(err, &busy):
-		return []string{fmt.Sprintf("process %d seems to be stopped or stuck; let it go on (fg, kill -CONT %d) or end it (kill %d), then run the command again", busy.PID, busy.PID, busy.PID)}, cli.ExitFailed
-	case errors.As(err, &noReg):
+	case *access.LoginTimeoutError:
+		return []string{"run the command again, or log in first: access login " + e.App.Origin.Host()}, cli.ExitLoginRequired
+	case *access.BusyError:
+		return []string{fmt.Sprintf("process %d seems to be stopped or stuck; let it go on (fg, kill -CONT %d) or end it (kill %d), then run the command again", e.PID, e.PID, e.PID)}, cli.ExitFailed
+	case *access.NoRegistrationError:
 		return []string{
 			"ask your administrator to allow dynamic client registration for this application, or for the client id of a registered client",
-			"then: access login --client-id ID " + noReg.App.Origin.Host(),
+			"then: access login --client-id ID " + e.App.Origin.Host(),
 		}, cli.ExitFailed
-	case errors.As(err, &oauth):
-		return explainOAuth(oauth), cli.ExitFailed
-	case errors.As(err, &discovery):
-		return explainNetwork(discovery.Err, discovery.Origin.Host()), cli.ExitFailed
+	case *access.OAuthError:
+		return explainOAuth(e), cli.ExitFailed
+	case *access.DiscoveryError:
+		return explainNetwork(e.Err, e.Origin.Host()), cli.ExitFailed
 	}
 	return explainLocal(err), 0
 }

@@ -1,0 +1,175 @@
+// Command access-ssh-proxy carries an SSH connection, or any other TCP stream,
+// through Cloudflare Access. ssh starts it as a ProxyCommand:
+//
+//	Host git.example.com
+//	  ProxyCommand access-ssh-proxy --hostname=%h
+package main
+
+import (
+	"context"
+	"flag"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
+	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/sshproxy"
+)
+
+func main() { os.Exit(cli.Main("access-ssh-proxy", run)) }
+
+func run(ctx context.Context, env *cli.Env) error {
+	env.HelpToStderr = true
+	p, err := parse(env)
+	if err != nil {
+		return err
+	}
+	return explain(p.run(ctx))
+}
+
+// proxy is one run of the program.
+type proxy struct {
+	env  *cli.Env
+	door door.Options
+
+	host        string // HOST, user@HOST or a URL
+	destination string
+	listen      string
+	header      http.Header
+	tokenID     string
+	tokenFile   string
+	ping        time.Duration
+	linger      time.Duration
+	log         logOptions
+}
+
+func parse(env *cli.Env) (*proxy, error) {
+	p := &proxy{env: env, header: http.Header{}}
+	flags := flag.NewFlagSet(env.Name, flag.ContinueOnError)
+	flags.StringVar(&p.host, "hostname", "", "connect to the application at `HOST`")
+	flags.StringVar(&p.destination, "destination", "", "have the tunnel connect to `HOST:PORT`, where it lets clients choose")
+	flags.StringVar(&p.listen, "listen", "", "serve connections at `ADDR` in place of standard input and output: host:port, unix:PATH, or systemd")
+	flags.Var(headerFlag(p.header), "header", "send `NAME: VALUE` with the upgrade; may be repeated; no secrets, others see command lines")
+	flags.StringVar(&p.tokenID, "service-token-id", "", "use the service token `ID`; its secret comes from CF_ACCESS_CLIENT_SECRET or --service-token-secret-file")
+	flags.StringVar(&p.tokenFile, "service-token-secret-file", "", "read the secret of that token from `FILE`")
+	flags.StringVar(&p.door.Network.ConnectTo, "connect-to", "", "connect to `HOST:PORT` in place of what HOST resolves to")
+	flags.StringVar(&p.door.Network.CAFile, "ca-file", "", "trust the certificate authorities in `FILE`, and no others")
+	flags.StringVar(&p.door.Network.ClientCert, "client-cert", "", "show the client certificate in `FILE` (PEM, key included)")
+	flags.StringVar(&p.door.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
+	flags.DurationVar(&p.ping, "ping", 0, "ping after so much silence, and give up after two pings without an answer (default 30s; negative: never)")
+	flags.DurationVar(&p.linger, "linger", 0, "after the end of the input, wait so long for the rest of the answer (default 60s; negative: for ever)")
+	flags.StringVar(&p.log.file, "log-file", "", "write what happens to `FILE`, without secrets")
+	flags.StringVar(&p.log.level, "log-level", "", "`LEVEL` of that: debug, info, warn or error (default info)")
+	flags.BoolVar(&p.log.verbose, "v", false, "tell what happens on standard error")
+	args, err := cli.Parse(env, flags, cli.Page{
+		Usage: "carry an SSH connection through Cloudflare Access",
+		Args:  "[USER@]HOST [PORT]",
+		Description: `Relays standard input and output, or each connection to --listen, through the
+application at HOST. Logs in by the browser when there is no session, or uses the
+service token in CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET. In ~/.ssh/config:
+
+  Host git.example.com
+    ProxyCommand access-ssh-proxy --hostname=%h
+
+  access-ssh-proxy --listen 127.0.0.1:2222 git.example.com     for programs without ProxyCommand`,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// ssh's %p, and the port of a service behind the tunnel, say nothing about
+	// where Access listens: a second argument is accepted and not used.
+	switch {
+	case p.host == "" && len(args) >= 1 && len(args) <= 2:
+		p.host = args[0]
+	case p.host != "" && len(args) <= 1:
+	default:
+		return nil, cli.Usagef("one HOST is wanted, as --hostname=HOST or as argument")
+	}
+	if _, host, ok := strings.Cut(p.host, "@"); ok && !strings.Contains(p.host, "/") {
+		p.host = host
+	}
+	return p, nil
+}
+
+// headerFlag collects --header.
+type headerFlag http.Header
+
+func (h headerFlag) String() string { return "" }
+
+func (h headerFlag) Set(s string) error {
+	name, value, ok := strings.Cut(s, ":")
+	if name = strings.TrimSpace(name); !ok || name == "" {
+		return errHeader
+	}
+	http.Header(h).Add(name, strings.TrimSpace(value))
+	return nil
+}
+
+func (p *proxy) run(ctx context.Context) error {
+	o, u, err := access.ParseHost(p.host)
+	if err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	logger, done, err := p.log.open(p.env)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p.door.Logger = logger
+	if p.door.ServiceToken, err = p.serviceToken(o); err != nil {
+		return err
+	}
+	d, err := door.Open(p.env, &p.door)
+	if err != nil {
+		return err
+	}
+	policy := d.Policy(door.Caller{Origin: o, Named: true})
+	dialer := &sshproxy.Dialer{
+		URL: &url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/" + strings.TrimPrefix(u.Path, "/")},
+		Options: &sshproxy.DialOptions{
+			Transport:    d.Client.Transport(sshproxy.NewTransport(d.Transport), policy),
+			Header:       p.header,
+			Destination:  p.destination,
+			PingInterval: p.ping,
+		},
+	}
+	relay := &sshproxy.RelayOptions{Linger: p.linger}
+	if p.listen != "" {
+		return p.serve(ctx, dialer, relay, logger)
+	}
+	conn, err := dialer.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	stats, err := sshproxy.Relay(ctx, conn, p.env.Stdin, p.env.Stdout, relay)
+	logger.Info("relay ended", "sent", stats.Sent, "received", stats.Received, "duration", stats.Duration, "err", err)
+	return err
+}
+
+// serviceToken returns the token of the command line, or nil.
+func (p *proxy) serviceToken(o access.Origin) (*access.BoundServiceToken, error) {
+	if p.tokenID == "" {
+		if p.tokenFile != "" {
+			return nil, cli.Usagef("--service-token-secret-file goes with --service-token-id")
+		}
+		return nil, nil
+	}
+	t := &access.BoundServiceToken{ClientID: p.tokenID, Hosts: []string{o.Host()}, Source: "--service-token-id"}
+	if p.tokenFile == "" {
+		t.Secret = access.NewSecret(p.env.Getenv("CF_ACCESS_CLIENT_SECRET"))
+		if t.Secret.Empty() {
+			return nil, cli.Usagef("the secret of the service token is missing: set CF_ACCESS_CLIENT_SECRET or --service-token-secret-file")
+		}
+		return t, nil
+	}
+	b, err := os.ReadFile(p.tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	t.Secret = access.NewSecret(strings.TrimSpace(string(b)))
+	return t, nil
+}
