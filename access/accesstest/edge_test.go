@@ -182,7 +182,7 @@ func TestMetadataVerifies(t *testing.T) {
 	e, _, c := edge(t, nil)
 	e.AddApp(accesstest.App{Host: host, Allow: true})
 	resp, _ := ask(t, c, "HEAD", "https://"+host+"/", "cf-access-metadata-request", "true")
-	jws, err := jose.ParseSigned(resp.Header.Get("cf-access-metadata"), []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(resp.Header.Get("cf-access-metadata"), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}

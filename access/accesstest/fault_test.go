@@ -26,7 +26,7 @@ func verifyMetadata(t *testing.T, c *http.Client, host string) (*accesstest.Meta
 	if len(raw) > 8<<10 {
 		return nil, errors.New("oversized")
 	}
-	jws, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return nil, err
 	}

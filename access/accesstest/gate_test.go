@@ -50,6 +50,10 @@ func TestPolicies(t *testing.T) {
 		{"org token is no application token", "login.example.com", []string{jar, "CF_Authorization=" + e.Team().OrgToken(ada)}, 302},
 		{"second cookie counts", "login.example.com", []string{jar, "CF_Authorization=stale; CF_Authorization=" + login.Token(ada)}, 200},
 		{"damaged token", "login.example.com", []string{tok, login.Token(ada)[:80]}, 302},
+		{"org token with the application's audience", "login.example.com", []string{tok, e.Team().Sign(map[string]any{"type": "org", "aud": []string{login.App().AUD},
+			"iss": "https://team.cloudflareaccess.com", "exp": time.Now().Add(time.Hour).Unix(), "email": ada}, accesstest.Genuine)}, 302},
+		{"signed by the team, and that is all it takes", "login.example.com", []string{tok, e.Team().Sign(map[string]any{"type": "app", "aud": []string{login.App().AUD},
+			"iss": "https://team.cloudflareaccess.com", "exp": time.Now().Add(time.Hour).Unix(), "email": ada}, accesstest.Genuine)}, 200},
 		{"forged: alg none", "login.example.com", []string{tok, e.Team().Sign(map[string]any{"aud": []string{login.App().AUD}}, accesstest.AlgNone)}, 302},
 		{"XHR", "login.example.com", []string{"X-Requested-With", "XMLHttpRequest"}, 401},
 		{"wants JSON", "login.example.com", []string{"Accept", "application/json"}, 302},
@@ -124,7 +128,7 @@ func TestOriginSees(t *testing.T) {
 		headers        []string
 		absent, intact []string // names; names of those that arrive as they were sent
 	}{
-		{"service token", "https://" + host + "/", []string{"CF-Access-Client-Id", svc.ID, "CF-Access-Client-Secret", svc.Secret(), "Authorization", "Basic YTpi", "Cookie", "a=b"},
+		{"service token", "https://" + host + "/", []string{"CF-Access-Client-Id", svc.ID, "CF-Access-Client-Secret", svc.Secret(), "Authorization", "Basic YTpi", "Cookie", "a=b", "Cf-Access-Authenticated-User-Email", "root@example.com"},
 			[]string{"Cf-Access-Client-Id", "Cf-Access-Client-Secret", "Cf-Access-Authenticated-User-Email"}, []string{"Authorization", "Cookie"}},
 		{"token", "https://" + host + "/", []string{"cf-access-token", app.Token("ada@example.com"), "Cf-Access-Authenticated-User-Email", "root@example.com", "Authorization", "Basic YTpi"},
 			[]string{"Cf-Access-Token"}, []string{"Authorization"}},
@@ -245,15 +249,11 @@ func TestEnds(t *testing.T) {
 func TestBindingCookie(t *testing.T) {
 	e, _, c := edge(t, nil)
 	app := e.AddApp(accesstest.App{Host: host, Allow: true, BindingCookie: true, Origin: who})
-	page, err := e.Person("ada@example.com").Visit(t.Context(), "https://"+host+"/")
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := e.Person("ada@example.com")
 	if err := p.Approve(t.Context(), "https://"+host+"/"); err != nil {
 		t.Fatal(err)
 	}
-	page, err = p.Visit(t.Context(), "https://"+host+"/")
+	page, err := p.Visit(t.Context(), "https://"+host+"/")
 	if err != nil || page.Status != 200 || !strings.Contains(page.Body, "CF_Authorization=") || strings.Contains(page.Body, "CF_Binding=") {
 		t.Errorf("browser with both cookies: %+v, %v", page, err)
 	}

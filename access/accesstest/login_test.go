@@ -50,6 +50,7 @@ func TestLoginWantsClick(t *testing.T) {
 func TestLoginIsTiedToItsBrowser(t *testing.T) {
 	e, _, c := edge(t, nil)
 	e.AddApp(accesstest.App{Host: host, Allow: true, Origin: who})
+	neighbour := e.AddApp(accesstest.App{Host: host, Path: "/other", Allow: true, Origin: who})
 	org := "CF_Authorization=" + e.Team().OrgToken("ada@example.com")
 	login, session := start(t, c, "https://"+host+"/")
 	_, foreign := start(t, c, "https://"+host+"/")
@@ -86,6 +87,9 @@ func TestLoginIsTiedToItsBrowser(t *testing.T) {
 		{"no meta", change("meta", ""), 400},
 		{"meta of nobody", change("meta", e.Team().Sign(map[string]any{"type": "meta"}, accesstest.WrongKey)), 400},
 		{"an application token as meta", change("meta", e.Team().OrgToken("ada@example.com")), 400},
+		{"another application of the host", change("kid", neighbour.App().AUD), 400},
+		{"meta of another type", change("meta", e.Team().Sign(map[string]any{"type": "app", "aud": login.Query().Get("kid"), "hostname": host, "exp": time.Now().Add(time.Hour).Unix()}, accesstest.Genuine)), 400},
+		{"meta that is over", change("meta", e.Team().Sign(map[string]any{"type": "meta", "aud": login.Query().Get("kid"), "hostname": host, "exp": time.Now().Unix() - 1}, accesstest.Genuine)), 400},
 		{"another application", change("kid", strings.Repeat("0", 64)), 400},
 		{"another host", strings.Replace(login.String(), "/login/"+host, "/login/other.example.com", 1), 400},
 	} {
@@ -109,7 +113,7 @@ func TestClicks(t *testing.T) {
 	refused := func(what string, err error, want string) {
 		t.Helper()
 		var r *accesstest.RefusedError
-		if !errors.As(err, &r) || !strings.Contains(r.Page.Title, want) {
+		if !errors.As(err, &r) || !strings.Contains(r.Page.Title, want) || r.Page.URL.Host != "team.cloudflareaccess.com" {
 			t.Errorf("%s: %v, want a page %q", what, err, want)
 		}
 	}

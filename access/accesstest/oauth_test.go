@@ -358,6 +358,115 @@ func TestManagedOAuthSwitches(t *testing.T) {
 			t.Errorf("client dropped: %+v", a)
 		}
 	})
+	t.Run("where a credential counts", func(t *testing.T) {
+		var seen http.Header
+		app.Set(func(a *accesstest.App) {
+			a.Origin = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
+		})
+		set(accesstest.OAuth{})
+		access := oc.login(e.Person("ada@example.com")).str("access_token")
+		e.AddApp(accesstest.App{Host: "second.example.com", Allow: true, AUD: app.App().AUD, OAuth: &accesstest.OAuth{}, Origin: who})
+		e.AddApp(accesstest.App{Host: "foreign.example.com", Allow: true, OAuth: &accesstest.OAuth{}, Origin: who})
+		status := func(host string, headers ...string) int {
+			resp, _ := ask(t, c, "GET", "https://"+host+"/", headers...)
+			return resp.StatusCode
+		}
+		bearer := []string{"Authorization", "bearer " + access}
+		upgrade := append(bearer, "Upgrade", "websocket", "Connection", "Upgrade")
+		if got := status("second.example.com", bearer...); got != 200 {
+			t.Errorf("another domain of the application: %d", got)
+		}
+		if got := status("foreign.example.com", bearer...); got != 401 {
+			t.Errorf("another application: %d", got)
+		}
+		if got := status(oauthHost, "cf-access-token", access); got != 401 {
+			t.Errorf("opaque token as cf-access-token: %d", got)
+		}
+		if got := status(oauthHost, upgrade...); got != 200 {
+			t.Errorf("upgrade: %d", got)
+		}
+		set(accesstest.OAuth{NoUpgrade: true, RefuseJWT: true, KeepBearer: true})
+		if got := status(oauthHost, upgrade...); got != 401 {
+			t.Errorf("upgrade where that is off: %d", got)
+		}
+		if got := status(oauthHost, "cf-access-token", app.Token("ada@example.com")); got != 401 {
+			t.Errorf("JWT where that is off: %d", got)
+		}
+		if got := status(oauthHost, bearer...); got != 200 || seen.Get("Authorization") == "" {
+			t.Errorf("bearer kept: %d, %v", got, seen)
+		}
+	})
+	t.Run("confidential clients", func(t *testing.T) {
+		set(accesstest.OAuth{AnyPort: true})
+		a := oc.post("registration_endpoint", "application/json", `{"redirect_uris":["http://127.0.0.1:1/callback"],"token_endpoint_auth_method":"client_secret_post"}`)
+		secret := a.str("client_secret")
+		oc.id = a.str("client_id")
+		if a.status != 201 || secret == "" {
+			t.Fatalf("%+v", a)
+		}
+		// AnyPort: the port is not the registered one.
+		if err := e.Person("ada@example.com").Approve(t.Context(), oc.link(nil)); err != nil {
+			t.Fatal(err)
+		}
+		code := (<-oc.callback).Get("code")
+		if a := oc.exchange(code); a.status != 401 {
+			t.Errorf("without its secret: %+v", a)
+		}
+		form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "client_id": {oc.id}, "client_secret": {secret}, "redirect_uri": {oc.redirect}, "code_verifier": {oc.verifier}}
+		tokens := oc.post("token_endpoint", "application/x-www-form-urlencoded", form.Encode())
+		if tokens.status != 200 {
+			t.Fatalf("with its secret: %+v", tokens)
+		}
+		other := oc.register()
+		if a := oc.refresh(tokens.str("refresh_token")); a.str("error") != "invalid_grant" {
+			t.Errorf("refresh token in the hands of client %s: %+v", other.str("client_id"), a)
+		}
+		// A code that another client got hold of.
+		if err := e.Person("ada@example.com").Approve(t.Context(), oc.link(nil)); err != nil {
+			t.Fatal(err)
+		}
+		code = (<-oc.callback).Get("code")
+		verifier, redirect := oc.verifier, oc.redirect
+		oc.register()
+		oc.verifier = verifier
+		if a := oc.exchange(code); a.str("error") != "invalid_grant" {
+			t.Errorf("code of another client: %+v", a)
+		}
+		oc.register()
+		if err := e.Person("ada@example.com").Approve(t.Context(), oc.link(nil)); err != nil {
+			t.Fatal(err)
+		}
+		code = (<-oc.callback).Get("code")
+		oc.redirect = "http://127.0.0.1:2/callback"
+		if a := oc.exchange(code); a.str("error") != "invalid_grant" {
+			t.Errorf("another redirect_uri: %+v", a)
+		}
+		oc.redirect = redirect
+		// A client of one resource asks for another.
+		oc.register()
+		if err := e.Person("ada@example.com").Approve(t.Context(), oc.link(url.Values{"resource": {"https://foreign.example.com"}})); err != nil {
+			t.Fatal(err)
+		}
+		if q := <-oc.callback; q.Get("error") != "invalid_target" {
+			t.Errorf("%v", q)
+		}
+	})
+	t.Run("expiry and a hostile callback", func(t *testing.T) {
+		set(accesstest.OAuth{})
+		tokens := oc.login(e.Person("ada@example.com"))
+		e.Team().ExpireGrants()
+		if a := oc.refresh(tokens.str("refresh_token")); a.str("error") != "invalid_grant" {
+			t.Errorf("expired: %+v", a)
+		}
+		set(accesstest.OAuth{NoConsent: true, Callback: func(_ string, q url.Values) { q.Set("state", "forged"); q.Set("code", "injected") }})
+		oc.register()
+		if err := e.Person("ada@example.com").Approve(t.Context(), oc.link(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if q := <-oc.callback; q.Get("state") != "forged" || q.Get("code") != "injected" {
+			t.Errorf("%v", q)
+		}
+	})
 	t.Run("documents", func(t *testing.T) {
 		for _, tc := range []struct {
 			name         string
