@@ -40,6 +40,9 @@ func (h *helper) get(ctx context.Context) error {
 		return h.answer(t.req.NextHelper())
 	}
 	cr, err := t.Client.Credential(ctx, t.url, t.Policy(door.Caller{Origin: t.origin, Git: "git", CheckEvery: checkEvery}))
+	if err == nil && again && cr.Kind == access.JWT {
+		err = &access.RefusedError{App: cr.App, Cause: access.TokenNotAccepted}
+	}
 	if err != nil {
 		return h.stop(t, err)
 	}
