@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
 func TestDiff(t *testing.T) {
@@ -30,9 +32,7 @@ func TestDiff(t *testing.T) {
 
 // patch(1) makes the one of the other by what Diff says.
 func FuzzDiff(f *testing.F) {
-	if _, err := exec.LookPath("patch"); err != nil {
-		f.Skip("there is no patch: install the package patch")
-	}
+	patch := scripttest.Need(f, "patch", "patch")
 	f.Add("a\nb\nc\nd\n", "b\nc\nx\nd")
 	f.Add("x\nx\ny\n", "y\nx\nx\n")
 	f.Add("a", "a\n")
@@ -62,7 +62,7 @@ func FuzzDiff(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "d"), []byte(d), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.Command("patch", "-s", "--no-backup-if-mismatch", path, filepath.Join(dir, "d")).CombinedOutput()
+		out, err := exec.Command(patch, "-s", "--no-backup-if-mismatch", path, filepath.Join(dir, "d")).CombinedOutput()
 		got, _ := os.ReadFile(path)
 		if err != nil || string(got) != to {
 			t.Fatalf("%q to %q by %q: got %q, %v, %s", from, to, d, got, err, out)

@@ -2,40 +2,24 @@ package githelper
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
-// testGits returns the gits to test with: those in ACCESS_TEST_GITS, else the machine's own and those of the test bed.
+// testGits returns the gits to test with.
 func testGits(t *testing.T) []*Git {
 	t.Helper()
-	var paths []string
-	if list := os.Getenv("ACCESS_TEST_GITS"); list != "" {
-		paths = filepath.SplitList(list)
-	} else {
-		if own, err := exec.LookPath("git"); err == nil {
-			paths = append(paths, own)
-		}
-		more, _ := filepath.Glob("/opt/gitaccess-testbed/git-*/bin/git")
-		paths = append(paths, more...)
-	}
 	var all []*Git
-	for _, path := range paths {
-		g, err := FindGit(t.Context(), path, nil)
+	for _, g := range scripttest.Gits(t) {
+		found, err := FindGit(t.Context(), g.Path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, g)
+		all = append(all, found)
 	}
-	if len(all) == 0 {
-		t.Skip("there is no git: install the package git")
-	}
-	slices.SortFunc(all, func(a, b *Git) int {
-		return (a.Version.Major-b.Version.Major)*1000 + a.Version.Minor - b.Version.Minor
-	})
 	return all
 }
 
