@@ -2,6 +2,7 @@ package accesstest
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"slices"
@@ -54,6 +55,9 @@ type App struct {
 	// PathCookie limits CF_Authorization to Path. Otherwise applications of
 	// one host overwrite each other's cookie.
 	PathCookie bool
+	// ClientCAs wants a client certificate of one of these authorities, for
+	// mutual TLS: 403 without.
+	ClientCAs *x509.CertPool
 	// Session is the lifetime of its tokens. Zero: 24 h.
 	Session time.Duration
 	// OAuth turns Managed OAuth on.
@@ -253,6 +257,10 @@ func (a *Application) serve(w http.ResponseWriter, r *http.Request, rec *entry) 
 	}
 	if r.Header.Get(headerMetadataRequest) == "true" && !app.Bypass {
 		a.addMetadata(w, r, app)
+	}
+	if app.ClientCAs != nil && !app.Bypass && !hasCertificate(r, app.ClientCAs) {
+		a.forbid(w, r, app, http.StatusForbidden)
+		return
 	}
 	v := a.judge(r, app)
 	rec.judged(v)

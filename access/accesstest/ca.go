@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"sync"
@@ -26,7 +27,9 @@ type authority struct {
 	minted map[string]*tls.Certificate
 }
 
-func newAuthority() *authority {
+func newAuthority() *authority { return newAuthorityNamed("Emulated Access edge (accesstest)") }
+
+func newAuthorityNamed(name string) *authority {
 	a := &authority{minted: map[string]*tls.Certificate{}}
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -36,7 +39,7 @@ func newAuthority() *authority {
 		panic(err)
 	}
 	t := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Emulated Access edge (accesstest)"},
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(365 * 24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
@@ -61,29 +64,61 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.der})
 }
 
-// mint returns the certificate for a name, or for loopback where a client sends none.
-func (a *authority) mint(name string) (*tls.Certificate, error) {
+// A TLSFault is a certificate that a client must refuse.
+type TLSFault int
+
+const (
+	TLSGenuine   TLSFault = iota
+	TLSExpired            // a day ago
+	TLSOtherName          // for wrong.example.org
+	TLSUnknownCA          // by an authority of its own, as an inspecting proxy has: "Inspecting Proxy CA"
+)
+
+// SetTLS makes the edge show such a certificate to those who ask for host.
+func (e *Edge) SetTLS(host string, f TLSFault) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tls[hostname(host)] = f
+}
+
+func (e *Edge) tlsFault(host string) TLSFault {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.tls[host]
+}
+
+// certificate returns the one for a name, or for loopback where a client sends none.
+func (a *authority) certificate(name string, f TLSFault) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c := a.minted[name]; c != nil {
+	key := fmt.Sprint(name, " ", f)
+	if c := a.minted[key]; c != nil {
 		return c, nil
 	}
 	t := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: "accesstest"},
 		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true,
+		BasicConstraintsValid: true, DNSNames: []string{name},
 	}
 	if name == "" {
 		t.DNSNames, t.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
-	} else {
-		t.DNSNames = []string{name}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, &a.leaf.PublicKey, a.key)
+	issuer, signer := a.cert, a.key
+	switch f {
+	case TLSExpired:
+		t.NotBefore, t.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	case TLSOtherName:
+		t.DNSNames, t.IPAddresses = []string{"wrong.example.org"}, nil
+	case TLSUnknownCA:
+		other := newAuthorityNamed("Inspecting Proxy CA")
+		issuer, signer = other.cert, other.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, issuer, &a.leaf.PublicKey, signer)
 	if err != nil {
 		return nil, err
 	}
-	c := &tls.Certificate{Certificate: [][]byte{der, a.der}, PrivateKey: a.leaf}
-	a.minted[name] = c
+	c := &tls.Certificate{Certificate: [][]byte{der, issuer.Raw}, PrivateKey: a.leaf}
+	a.minted[key] = c
 	return c, nil
 }

@@ -26,6 +26,7 @@ package accesstest
 
 import (
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"net"
 	"net/http"
@@ -47,6 +48,9 @@ type Options struct {
 	// KeepBody is how many bytes of each request body the log keeps for
 	// [Edge.Leaks]. Zero means 64 KiB, less than zero none.
 	KeepBody int
+	// KeepRequests is how many requests and connections the log keeps, the
+	// newest. Zero means all.
+	KeepRequests int
 	// Done, if set, is called with each request once its answer is complete,
 	// or its relay over.
 	Done func(Request)
@@ -94,8 +98,11 @@ type Edge struct {
 	relays   map[*Relay]struct{}   // open WebSocket relays
 	issued   map[[32]byte]issuance // every token handed out, by digest
 	seq      int64                 // of issued
+	keys     []*rsa.PrivateKey     // every one in use
+	forger   *signingKey           // no team's
 	servers  map[*Server]struct{}
 	ca       *authority
+	tls      map[string]TLSFault
 
 	work sync.WaitGroup // relays and whatever else outlives its request
 	done chan struct{}  // closed by Close
@@ -113,6 +120,7 @@ func New(o *Options) *Edge {
 		relays:   map[*Relay]struct{}{},
 		issued:   map[[32]byte]issuance{},
 		servers:  map[*Server]struct{}{},
+		tls:      map[string]TLSFault{},
 		done:     make(chan struct{}),
 	}
 	if o != nil {
@@ -145,6 +153,7 @@ func (e *Edge) Close() error {
 	}
 	e.CutRelays()
 	e.work.Wait()
+	e.spareKeys()
 	return nil
 }
 

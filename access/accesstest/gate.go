@@ -1,6 +1,7 @@
 package accesstest
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"html"
@@ -199,4 +200,18 @@ func (a *Application) redirectToLogin(w http.ResponseWriter, r *http.Request, ap
 func (app *App) loginURL(host, back, meta string) string {
 	q := url.Values{"kid": {app.AUD}, "meta": {meta}, "redirect_url": {back}}
 	return app.Team.URL() + pathLogin + host + "?" + q.Encode()
+}
+
+// hasCertificate reports whether the client showed a certificate of one of the
+// authorities.
+func hasCertificate(r *http.Request, roots *x509.CertPool) bool {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, c := range r.TLS.PeerCertificates[1:] {
+		between.AddCert(c)
+	}
+	_, err := r.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return err == nil
 }

@@ -266,6 +266,14 @@ func holds(s, secret string) bool {
 	return false
 }
 
+// newest cuts a log to its last n entries.
+func newest[T any](all []*T, n int) []*T {
+	if n <= 0 || len(all) <= n {
+		return all
+	}
+	return slices.Clone(all[len(all)-n:])
+}
+
 // entry is a request in the log while it is served.
 type entry struct {
 	l    *recorder
@@ -299,7 +307,7 @@ func (e *Edge) record(w http.ResponseWriter, r *http.Request) (*entry, http.Resp
 	e.log.update(func() {
 		e.log.nextReq++
 		req.ID = e.log.nextReq
-		e.log.reqs = append(e.log.reqs, req)
+		e.log.reqs = newest(append(e.log.reqs, req), e.opt.KeepRequests)
 	})
 	if r.Body != nil && r.Body != http.NoBody && e.opt.KeepBody > 0 {
 		r = r.WithContext(r.Context())

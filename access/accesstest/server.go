@@ -28,6 +28,7 @@ type Server struct {
 	tcp   net.Listener
 	front net.Listener
 	inner *handover
+	socks []net.Listener
 
 	mu     sync.Mutex
 	closed bool
@@ -63,16 +64,27 @@ func (e *Edge) Listen(addr, proxyAddr string) (*Server, error) {
 	ca := e.authority()
 	s := &Server{edge: e, tcp: tcp, front: front, inner: newHandover(tcp.Addr()), conns: map[net.Conn]struct{}{}}
 	quiet := log.New(io.Discard, "", 0)
+	certificate := func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		name := hostname(h.ServerName)
+		if c, ok := h.Conn.(*edgeConn); ok {
+			c.named(name)
+		}
+		return ca.certificate(name, e.tlsFault(name))
+	}
+	// Mutual TLS: the service asks for a certificate, and lets the policy judge it.
+	mutual := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate, ClientAuth: tls.RequestClientCert, NextProtos: []string{"h2", "http/1.1"}}
 	s.https = &http.Server{
 		Handler:  s.counted(e),
 		ErrorLog: quiet,
 		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-				if c, ok := h.Conn.(*edgeConn); ok {
-					c.named(hostname(h.ServerName))
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: certificate,
+			GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+				name := hostname(h.ServerName)
+				if e.findApp(func(a *App) bool { return a.named(name) && a.ClientCAs != nil }) == nil {
+					return nil, nil
 				}
-				return ca.mint(hostname(h.ServerName))
+				return mutual, nil
 			},
 		},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -136,6 +148,9 @@ func (s *Server) Close() error {
 	s.closed = true
 	for c := range s.conns {
 		c.Close()
+	}
+	for _, l := range s.socks {
+		l.Close()
 	}
 	s.mu.Unlock()
 	s.inner.Close()
@@ -279,7 +294,7 @@ func (e *Edge) connection(c net.Conn, target string, header http.Header) *edgeCo
 		e.log.nextCon++
 		ec.id = e.log.nextCon
 		ec.note = &Connection{ID: ec.id, Time: e.opt.Now(), Target: target, header: header}
-		e.log.conns = append(e.log.conns, ec.note)
+		e.log.conns = newest(append(e.log.conns, ec.note), e.opt.KeepRequests)
 	})
 	return ec
 }
@@ -368,29 +383,67 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 		s.edge.servePlain(w, r)
 		return
 	}
-	host, port, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		http.Error(w, "no port", http.StatusBadRequest)
+	toward, up, err := s.route(r.Host, sw)
+	switch {
+	case err != nil:
+		http.Error(w, "no connection", http.StatusBadGateway)
 		return
+	case toward == refusedTarget:
+		http.Error(w, "this proxy leads to the edge alone", http.StatusForbidden)
+		return
+	}
+	conn, early, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		if up != nil {
+			up.Close()
+		}
+		return
+	}
+	io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
+	if toward == loopbackTarget {
+		s.mu.Lock()
+		s.conns[conn] = struct{}{}
+		s.mu.Unlock()
+		s.join(up, conn, unread(conn, early))
+		return
+	}
+	s.hand(unread(conn, early), r.Host, r.Header.Clone())
+}
+
+// Where a proxy's target lies.
+type target int
+
+const (
+	refusedTarget target = iota
+	loopbackTarget
+	edgeTarget
+)
+
+// route says where the target of a CONNECT lies; for a loopback address up is
+// the connection to it.
+func (s *Server) route(hostport string, sw Switches) (toward target, up net.Conn, err error) {
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return refusedTarget, nil, err
 	}
 	loopback := host == "localhost" || net.ParseIP(host).IsLoopback()
 	switch {
 	case loopback && sw.ProxyLoopback:
-		s.tunnel(w, r)
+		up, err = net.Dial("tcp", hostport)
+		return loopbackTarget, up, err
 	case loopback, port != "443" && !sw.ports(port):
-		http.Error(w, "this proxy leads to the edge alone", http.StatusForbidden)
-	default:
-		conn, buffered, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
-		ec := s.edge.connection(unread(conn, buffered), r.Host, r.Header.Clone())
-		select {
-		case s.inner.conns <- ec:
-		case <-s.inner.done:
-			ec.Close()
-		}
+		return refusedTarget, nil, nil
+	}
+	return edgeTarget, nil, nil
+}
+
+// hand gives a client's connection to the edge.
+func (s *Server) hand(c net.Conn, target string, header http.Header) {
+	ec := s.edge.connection(c, target, header)
+	select {
+	case s.inner.conns <- ec:
+	case <-s.inner.done:
+		ec.Close()
 	}
 }
 
@@ -408,22 +461,11 @@ func proxyLogin(r *http.Request, want string) bool {
 	return ok && err == nil && string(plain) == want
 }
 
-// tunnel passes a CONNECT on to a loopback address.
-func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
-	var d net.Dialer
-	up, err := d.DialContext(r.Context(), "tcp", r.Host)
-	if err != nil {
-		http.Error(w, "no connection", http.StatusBadGateway)
-		return
-	}
-	conn, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		up.Close()
-		return
-	}
-	down := unread(conn, buffered)
+// join passes bytes between up and conn, whose input may have begun already in
+// down, until both are done. It closes both.
+func (s *Server) join(up, conn, down net.Conn) {
 	s.mu.Lock()
-	s.conns[up], s.conns[conn] = struct{}{}, struct{}{}
+	s.conns[up] = struct{}{}
 	closed := s.closed
 	s.mu.Unlock()
 	defer func() {
@@ -437,7 +479,6 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
 	if closed {
 		return
 	}
-	io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
 	ends := make(chan struct{}, 2)
 	pass := func(dst, src net.Conn) {
 		io.Copy(dst, src)

@@ -4,12 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -96,6 +101,130 @@ func TestProxy(t *testing.T) {
 	}
 	if r := e.Requests(accesstest.ToPath("/x")); len(r) != 1 || r[0].Scheme != "http" {
 		t.Errorf("%v", r)
+	}
+}
+
+func TestSOCKS(t *testing.T) {
+	e, srv, _ := edge(t, nil)
+	e.AddApp(accesstest.App{Host: host, Bypass: true, Origin: who})
+	link, err := srv.StartSOCKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := httptest.NewServer(who)
+	defer plain.Close()
+	for _, tc := range []struct {
+		name, login, target string
+		set                 accesstest.Switches
+		want                string // part of the error, empty for none
+	}{
+		{"a host", "", "https://" + host + "/", accesstest.Switches{}, ""},
+		{"another port", "", "https://" + host + ":22/", accesstest.Switches{}, "not allowed"},
+		{"loopback", "", plain.URL, accesstest.Switches{}, "not allowed"},
+		{"loopback that is asked for", "", plain.URL, accesstest.Switches{ProxyLoopback: true}, ""},
+		{"no login", "", "https://" + host + "/", accesstest.Switches{ProxyLogin: "ada:pw"}, "no acceptable authentication methods"},
+		{"wrong login", "ada:no@", "https://" + host + "/", accesstest.Switches{ProxyLogin: "ada:pw"}, "username/password"},
+		{"login", "ada:pw@", "https://" + host + "/", accesstest.Switches{ProxyLogin: "ada:pw"}, ""},
+	} {
+		e.Set(func(s *accesstest.Switches) { *s = tc.set })
+		u, _ := url.Parse(strings.Replace(link, "://", "://"+tc.login, 1))
+		tr := srv.Transport()
+		tr.Proxy = http.ProxyURL(u)
+		resp, err := (&http.Client{Transport: tr}).Get(tc.target)
+		switch {
+		case tc.want == "" && (err != nil || resp.StatusCode != 200):
+			t.Errorf("%s: %v %v", tc.name, resp, err)
+		case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+			t.Errorf("%s: %v, want %s", tc.name, err, tc.want)
+		}
+		if resp != nil {
+			resp.Body.Close()
+		}
+		tr.CloseIdleConnections()
+	}
+	if c := e.Connections(host); len(c) != 2 || c[0].Target != host+":443" || c[0].SNI != host {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestTLSFaults(t *testing.T) {
+	e, srv, _ := edge(t, nil)
+	e.AddApp(accesstest.App{Host: host, Bypass: true, Origin: who})
+	e.AddApp(accesstest.App{Host: "good.example.com", Bypass: true, Origin: who})
+	for fault, want := range map[accesstest.TLSFault]string{
+		accesstest.TLSExpired: "expired", accesstest.TLSOtherName: "wrong.example.org", accesstest.TLSUnknownCA: "unknown authority", accesstest.TLSGenuine: "",
+	} {
+		e.SetTLS(host, fault)
+		for name, want := range map[string]string{host: want, "good.example.com": ""} {
+			tr := srv.Transport()
+			resp, err := (&http.Client{Transport: tr}).Get("https://" + name + "/")
+			if err == nil {
+				resp.Body.Close()
+			}
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("fault %d at %s: %v, want %q", fault, name, err, want)
+			}
+			tr.CloseIdleConnections()
+		}
+	}
+}
+
+func TestClientCertificate(t *testing.T) {
+	e, srv, _ := edge(t, nil)
+	mint := func() (tls.Certificate, *x509.CertPool) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, IsCA: true, BasicConstraintsValid: true}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool := x509.NewCertPool()
+		pool.AddCert(cert)
+		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+	}
+	mine, trusted := mint()
+	foreign, _ := mint()
+	app := e.AddApp(accesstest.App{Host: host, Allow: true, ClientCAs: trusted, Origin: who})
+	e.AddApp(accesstest.App{Host: "plain.example.com", Bypass: true, Origin: who})
+	for _, tc := range []struct {
+		name  string
+		certs []tls.Certificate
+		want  int
+	}{{"none", nil, 403}, {"mine", []tls.Certificate{mine}, 200}, {"another authority's", []tls.Certificate{foreign}, 403}} {
+		for _, h2 := range []bool{true, false} {
+			tr := srv.Transport()
+			tr.TLSClientConfig.Certificates, tr.ForceAttemptHTTP2 = tc.certs, h2
+			resp, _ := ask(t, &http.Client{Transport: tr}, "GET", "https://"+host+"/", "cf-access-token", app.Token("ada@example.com"))
+			if resp.StatusCode != tc.want || (resp.ProtoMajor == 2) != h2 {
+				t.Errorf("%s: %s by %s, want %d", tc.name, resp.Status, resp.Proto, tc.want)
+			}
+			tr.CloseIdleConnections()
+		}
+	}
+}
+
+func TestKeepRequests(t *testing.T) {
+	e, _, c := edge(t, &accesstest.Options{KeepRequests: 2, KeepBody: -1})
+	for _, path := range []string{"/1", "/2", "/3"} {
+		resp, err := c.Post("https://"+host+path, "text/plain", strings.NewReader("secret body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if got := e.Requests(); len(got) != 2 || got[0].Path != "/2" || got[1].Path != "/3" {
+		t.Errorf("%v", got)
+	}
+	if leaks := e.Leaks("secret body"); leaks != nil {
+		t.Errorf("kept: %v", leaks)
 	}
 }
 

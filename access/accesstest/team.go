@@ -195,9 +195,7 @@ func (t *Team) serveCerts(w http.ResponseWriter, set TeamSettings) {
 		Padding string `json:"padding,omitempty"`
 	}
 	for _, k := range t.signingKeys() {
-		if !k.unpublished {
-			doc.Keys = append(doc.Keys, jwk{KID: k.id, KTY: "RSA", Alg: "RS256", Use: "sig", E: b64(k.exponent()), N: b64(k.key.N.Bytes())})
-		}
+		doc.Keys = append(doc.Keys, jwk{KID: k.id, KTY: "RSA", Alg: "RS256", Use: "sig", E: b64(k.exponent()), N: b64(k.key.N.Bytes())})
 	}
 	if set.OversizedCerts {
 		doc.Padding = strings.Repeat("a", 10<<20)

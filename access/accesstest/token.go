@@ -15,24 +15,66 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // A signingKey signs a team's tokens.
 type signingKey struct {
-	id          string
-	key         *rsa.PrivateKey
-	unpublished bool // signs, but the key document does not have it
+	id  string
+	key *rsa.PrivateKey
 }
 
 func (k *signingKey) exponent() []byte { return big.NewInt(int64(k.key.E)).Bytes() }
 
-func newSigningKey() *signingKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err) // crypto/rand does not fail
+// spareKeys are those of closed edges. Making one takes longer than most tests
+// do; no two living edges share one.
+var spareKeys struct {
+	sync.Mutex
+	keys []*rsa.PrivateKey
+}
+
+// newSigningKey returns a key that no other living edge has. The edge is locked.
+func (e *Edge) newSigningKey() *signingKey {
+	spareKeys.Lock()
+	var key *rsa.PrivateKey
+	if n := len(spareKeys.keys); n > 0 {
+		key, spareKeys.keys = spareKeys.keys[n-1], spareKeys.keys[:n-1]
 	}
+	spareKeys.Unlock()
+	if key == nil {
+		var err error
+		if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			panic(err) // crypto/rand does not fail
+		}
+	}
+	e.keys = append(e.keys, key)
 	return &signingKey{id: token(32), key: key}
+}
+
+// spareKeys gives the keys of a closed edge to those to come.
+func (e *Edge) spareKeys() {
+	e.mu.Lock()
+	keys := e.keys
+	e.keys = nil
+	for _, t := range e.teams {
+		t.keys = nil
+	}
+	e.forger = nil
+	e.mu.Unlock()
+	spareKeys.Lock()
+	spareKeys.keys = append(spareKeys.keys, keys...)
+	spareKeys.Unlock()
+}
+
+// foreignKey signs what the edge's teams did not sign.
+func (e *Edge) foreignKey() *signingKey {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.forger == nil {
+		e.forger = e.newSigningKey()
+	}
+	return e.forger
 }
 
 // signingKeys are the team's keys, the newest first; the first use makes one.
@@ -40,7 +82,7 @@ func (t *Team) signingKeys() []*signingKey {
 	t.edge.mu.Lock()
 	defer t.edge.mu.Unlock()
 	if len(t.keys) == 0 {
-		t.keys = []*signingKey{newSigningKey()}
+		t.keys = []*signingKey{t.edge.newSigningKey()}
 	}
 	return slices.Clone(t.keys)
 }
@@ -48,10 +90,10 @@ func (t *Team) signingKeys() []*signingKey {
 // RotateKeys makes the team sign with a new key. Tokens of the old keys hold
 // until [Team.DropOldKeys].
 func (t *Team) RotateKeys() {
-	k := newSigningKey()
+	t.signingKeys() // the first
 	t.edge.mu.Lock()
 	defer t.edge.mu.Unlock()
-	t.keys = append([]*signingKey{k}, t.keys...)
+	t.keys = append([]*signingKey{t.edge.newSigningKey()}, t.keys...)
 }
 
 // DropOldKeys takes every key but the newest out of the key document; tokens
@@ -86,9 +128,9 @@ func (t *Team) Sign(claims any, how Forgery) string {
 	case Genuine:
 		sig = rs256(k.key)
 	case WrongKey:
-		sig = rs256(newSigningKey().key)
+		sig = rs256(t.edge.foreignKey().key)
 	case UnknownKey:
-		other := newSigningKey()
+		other := t.edge.foreignKey()
 		head["kid"], sig = other.id, rs256(other.key)
 	case AlgNone:
 		head["alg"] = "none"

@@ -71,7 +71,7 @@ func serve(ctx context.Context, env *edgecli.Env, o *options) (err error) {
 	}
 	defer sshd.Close()
 
-	eo := &accesstest.Options{}
+	eo := &accesstest.Options{KeepRequests: 1000, KeepBody: -1}
 	if o.log {
 		eo.Done = func(r accesstest.Request) { env.Note("%s", r) }
 	}
