@@ -2,6 +2,9 @@ package keystore
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strconv"
 	"testing"
 )
 
@@ -25,3 +28,33 @@ func Raw(t *testing.T, s *Store, key string) []byte {
 }
 
 func NameOf(key string) string { return nameOf(key) }
+
+// With KEYSTORE_TEST_LIMIT the Secret Service has a limit, as others have: what comes in parts can then be tested on a real one, and
+// in other processes.
+func init() {
+	n, err := strconv.Atoi(os.Getenv("KEYSTORE_TEST_LIMIT"))
+	if err != nil {
+		return
+	}
+	k := kinds["secret-service"]
+	open := k.open
+	k.open = func(ctx context.Context, c *config) (backend, error) {
+		b, err := open(ctx, c)
+		return limited{b, n}, err
+	}
+	kinds["secret-service"] = k
+}
+
+type limited struct {
+	backend
+	max int
+}
+
+func (l limited) limit() int { return l.max }
+
+func (l limited) set(ctx context.Context, name string, blob []byte) error {
+	if len(blob) > l.max {
+		return fmt.Errorf("%d bytes are over the limit", len(blob))
+	}
+	return l.backend.set(ctx, name, blob)
+}

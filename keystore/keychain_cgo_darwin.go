@@ -24,6 +24,8 @@ func openKeychain(context.Context, *config) (backend, error) {
 	return text{r}, nil
 }
 
+func vanished(error) bool { return false }
+
 // ringError knows errSecInteractionNotAllowed and errSecAuthFailed by their numbers: the library's binding names them in its text only.
 func ringError(err error) error {
 	if err != nil && (strings.Contains(err.Error(), "-25308") || strings.Contains(err.Error(), "-25293") || strings.Contains(err.Error(), "interaction is not allowed")) {

@@ -37,6 +37,12 @@ func openKeyctl(ctx context.Context, c *config) (backend, error) {
 	return r, err
 }
 
+// vanished knows the errors for a key that was there a moment ago. EACCES is among them: a key that is no longer in a ring of ours may
+// not be read. Where it means what it says it stays, however often one asks.
+func vanished(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOKEY) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EKEYREVOKED) || errors.Is(err, unix.EKEYEXPIRED)
+}
+
 func ringError(err error) error {
 	switch {
 	case errors.Is(err, unix.EDQUOT):

@@ -79,11 +79,9 @@ func (p *pass) run(ctx context.Context, stdin []byte, args ...string) ([]byte, e
 	}
 	text := errOut.String()
 	err = lastLine(errOut.Bytes(), err)
-	// gpg's words for a passphrase that it may not ask for (GPG_ERR_NO_PIN_ENTRY and its kin).
-	for _, s := range []string{"No pinentry", "Operation cancelled", "Inappropriate ioctl", "Timeout", "No passphrase given", "Bad passphrase"} {
-		if strings.Contains(text, s) {
-			return nil, &LockedError{"pass", err}
-		}
+	// gpg says the same of a key whose passphrase it may not ask for and of one that it does not have.
+	if !p.ask && strings.Contains(text, "No secret key") {
+		return nil, &LockedError{"pass", fmt.Errorf("the passphrase of its key is not known to the agent, or the key is not here: %w", err)}
 	}
 	return nil, err
 }

@@ -19,6 +19,10 @@ type ring struct {
 	where string
 }
 
+// retries is for the kernel's ring, where the library looks up a key and then asks for it by number: it may be deleted or replaced by
+// others in between, and a list then fails as a whole.
+const retries = 100
+
 func openRing(c keyring.Config, max int, where string) (*ring, error) {
 	c.ServiceName = service
 	// Never its own choice: it takes whatever opens, without a word (see the note on its file backend in file.go).
@@ -33,11 +37,15 @@ func openRing(c keyring.Config, max int, where string) (*ring, error) {
 }
 
 func (r *ring) get(_ context.Context, name string) ([]byte, error) {
-	item, err := r.Get(name)
-	if errors.Is(err, keyring.ErrKeyNotFound) {
-		return nil, ErrNotFound
+	for try := 0; ; try++ {
+		item, err := r.Get(name)
+		if errors.Is(err, keyring.ErrKeyNotFound) {
+			return nil, ErrNotFound
+		}
+		if !vanished(err) || try == retries {
+			return item.Data, ringError(err)
+		}
 	}
-	return item.Data, ringError(err)
 }
 
 func (r *ring) set(_ context.Context, name string, blob []byte) error {
@@ -45,11 +53,15 @@ func (r *ring) set(_ context.Context, name string, blob []byte) error {
 }
 
 func (r *ring) remove(_ context.Context, name string) error {
-	err := r.Remove(name)
-	if errors.Is(err, keyring.ErrKeyNotFound) {
-		return nil
+	for try := 0; ; try++ {
+		err := r.Remove(name)
+		if errors.Is(err, keyring.ErrKeyNotFound) {
+			return nil
+		}
+		if !vanished(err) || try == retries {
+			return ringError(err)
+		}
 	}
-	return ringError(err)
 }
 
 func (r *ring) each(ctx context.Context, visit func(string, []byte)) error {
@@ -71,14 +83,13 @@ func (r *ring) each(ctx context.Context, visit func(string, []byte)) error {
 	return nil
 }
 
-// keys asks a few times: the kernel's ring fails as a whole if one key vanishes while it is listed.
 func (r *ring) keys() (names []string, err error) {
-	for range 20 {
-		if names, err = r.Keys(); err == nil {
-			return names, nil
+	for range retries {
+		if names, err = r.Keys(); !vanished(err) {
+			break
 		}
 	}
-	return nil, err
+	return names, err
 }
 
 func (r *ring) limit() int       { return r.max }

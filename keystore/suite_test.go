@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,14 +19,22 @@ func open(ctx context.Context) (keystoretest.Store, error) {
 }
 
 func TestMain(m *testing.M) {
+	keystoretest.Work(open)
 	// What the machine has must not decide what is tested.
-	for _, v := range []string{"ACCESS_KEYSTORE_KEY_FILE", "ACCESS_KEYSTORE_PASSPHRASE", "CREDENTIALS_DIRECTORY"} {
-		if os.Getenv("KEYSTORETEST_WORK") == "" {
-			os.Unsetenv(v)
-		}
+	for _, v := range []string{"ACCESS_KEYSTORE", "ACCESS_KEYSTORE_KEY_FILE", "ACCESS_KEYSTORE_PASSPHRASE", "CREDENTIALS_DIRECTORY"} {
+		os.Unsetenv(v)
 	}
-	keystoretest.Main(m, open)
+	code := m.Run()
+	for _, f := range exits {
+		f()
+	}
+	os.Exit(code)
 }
+
+var exits []func()
+
+// atExit is for what all tests share.
+func atExit(f func()) { exits = append(exits, f) }
 
 // suite runs keystoretest against the store of a name.
 func suite(t *testing.T, name string, o *keystoretest.Options) {
@@ -56,4 +66,48 @@ func TestSealedFileSuite(t *testing.T) {
 	}
 	t.Setenv("ACCESS_KEYSTORE_KEY_FILE", key)
 	suite(t, "file", &keystoretest.Options{Kills: 50})
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openAs opens a store with a state folder of its own, unless the test has set one.
+func openAs(t testing.TB, name string, o *keystore.Options) *keystore.Store {
+	t.Helper()
+	s, err := tryOpen(t, name, o)
+	must(t, err)
+	return s
+}
+
+func tryOpen(t testing.TB, name string, o *keystore.Options) (*keystore.Store, error) {
+	t.Helper()
+	if o == nil {
+		o = &keystore.Options{Timeout: time.Minute}
+	}
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	o.Backend = name
+	s, err := keystore.Open(context.Background(), o)
+	if err == nil {
+		t.Cleanup(func() { s.Close() })
+	}
+	return s, err
+}
+
+// environ is the test's own environment with changes; a value of "-" unsets.
+func environ(changes ...string) []string {
+	env := os.Environ()
+	for _, c := range changes {
+		name, value, _ := strings.Cut(c, "=")
+		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, name+"=") })
+		if value != "-" {
+			env = append(env, c)
+		}
+	}
+	return env
 }

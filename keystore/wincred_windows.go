@@ -18,6 +18,8 @@ func openWincred(context.Context, *config) (backend, error) {
 	}, partSize, "Windows Credential Manager, generic credentials "+service+":*")
 }
 
+func vanished(error) bool { return false }
+
 func ringError(err error) error {
 	// A session without the user's password, as sshd makes them for keys, has no credentials of its own.
 	if errors.Is(err, windows.ERROR_NO_SUCH_LOGON_SESSION) {

@@ -53,9 +53,16 @@ const workVar = "KEYSTORETEST_WORK"
 
 // Main runs the tests, or does the work of another process for one of them. It does not return.
 func Main(m *testing.M, open Open) {
+	Work(open)
+	os.Exit(m.Run())
+}
+
+// Work is for a TestMain that has more to do than Main: it returns at once, unless this process was started to work for a test; then it
+// does not return.
+func Work(open Open) {
 	work := os.Getenv(workVar)
 	if work == "" {
-		os.Exit(m.Run())
+		return
 	}
 	var j job
 	err := json.Unmarshal([]byte(work), &j)
@@ -87,18 +94,24 @@ func Run(t *testing.T, open Open, o *Options) {
 	empty(t, s)
 	t.Cleanup(func() { empty(t, s) })
 
-	t.Run("values come back", func(t *testing.T) { values(t, s, opts.LargeValue) })
-	t.Run("keys are kept apart", func(t *testing.T) { keys(t, s) })
-	t.Run("an absent key", func(t *testing.T) { absent(t, s) })
-	t.Run("list", func(t *testing.T) { list(t, s) })
-	t.Run("sizes are replaced by sizes", func(t *testing.T) { sizes(t, s, opts.LargeValue) })
-	t.Run("the value is copied", func(t *testing.T) { copied(t, s) })
-	if opts.Plant != nil {
-		t.Run("a newer version is left alone", func(t *testing.T) { newer(t, s, &opts) })
-		t.Run("a damaged entry is told and can be replaced", func(t *testing.T) { damaged(t, s, &opts) })
+	run := func(name string, f func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			f(t)
+			empty(t, s)
+		})
 	}
-	t.Run("processes", func(t *testing.T) { processes(t, open, s, &opts) })
-	t.Run("killed writers", func(t *testing.T) { killed(t, open, s, &opts) })
+	run("values come back", func(t *testing.T) { values(t, s, opts.LargeValue) })
+	run("keys are kept apart", func(t *testing.T) { keys(t, s) })
+	run("an absent key", func(t *testing.T) { absent(t, s) })
+	run("list", func(t *testing.T) { list(t, s) })
+	run("sizes are replaced by sizes", func(t *testing.T) { sizes(t, s, opts.LargeValue) })
+	run("the value is copied", func(t *testing.T) { copied(t, s) })
+	if opts.Plant != nil {
+		run("a newer version is left alone", func(t *testing.T) { newer(t, s, &opts) })
+		run("a damaged entry is told and can be replaced", func(t *testing.T) { damaged(t, s, &opts) })
+	}
+	run("processes", func(t *testing.T) { processes(t, open, s, &opts) })
+	run("killed writers", func(t *testing.T) { killed(t, open, s, &opts) })
 }
 
 const prefix = "keystoretest/"

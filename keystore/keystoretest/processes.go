@@ -165,7 +165,6 @@ func processes(t *testing.T, open Open, s Store, o *Options) {
 			t.Error(err)
 		}
 	}
-	empty(t, s)
 }
 
 // churn writes one key for ever, and says which write was done.

@@ -1,0 +1,104 @@
+//go:build unix
+
+package keystore_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest"
+	"github.com/gitaccess/gitaccess/keystore"
+	"github.com/gitaccess/gitaccess/keystore/keystoretest"
+)
+
+// passStore sets up pass with a key that is thrown away afterwards, protected by a passphrase or not.
+func passStore(t *testing.T, passphrase string) (dir string) {
+	t.Helper()
+	scripttest.Need(t, "pass", "pass")
+	scripttest.Need(t, "gpg", "gnupg")
+	scripttest.Need(t, "gpgconf", "gnupg")
+	home, err := os.MkdirTemp("", "ks-gpg-") // short: the agent's socket is in it
+	must(t, err)
+	dir = filepath.Join(t.TempDir(), "store")
+	t.Setenv("GNUPGHOME", home)
+	t.Setenv("PASSWORD_STORE_DIR", dir)
+	t.Cleanup(func() {
+		kill := exec.Command("gpgconf", "--kill", "gpg-agent")
+		kill.Env = environ("GNUPGHOME=" + home)
+		kill.Run()
+		os.RemoveAll(home)
+	})
+	for _, args := range [][]string{
+		{"gpg", "--batch", "--passphrase", passphrase, "--pinentry-mode", "loopback", "--quick-gen-key", "test <test@example.com>", "default", "default", "never"},
+		{"pass", "init", "test@example.com"},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", args[0], err, out)
+		}
+	}
+	return dir
+}
+
+func TestPassSuite(t *testing.T) {
+	passStore(t, "")
+	suite(t, "pass", &keystoretest.Options{Processes: 8, Operations: 20, Kills: 10})
+}
+
+// A passphrase that would have to be asked for is not: nobody may be there to see the question.
+func TestPassDoesNotAsk(t *testing.T) {
+	dir := passStore(t, "secret passphrase")
+	forget := exec.Command("gpgconf", "--kill", "gpg-agent") // it knows the passphrase from making the key
+	must(t, forget.Run())
+	var locked *keystore.LockedError
+	if _, err := tryOpen(t, "pass", nil); !errors.As(err, &locked) || locked.Backend != "pass" {
+		t.Errorf("got %v", err)
+	}
+	if left, _ := filepath.Glob(dir + "/gitaccess/*"); len(left) > 1 { // the probe could not even be read
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestPassIsEndedWithItsDeadline(t *testing.T) {
+	dir := passStore(t, "")
+	state := t.TempDir()
+	must(t, openAs(t, "pass", &keystore.Options{Dir: state, Timeout: time.Minute}).Put(t.Context(), "k", []byte("v")))
+	// A pass that hangs, and what it runs with it: all of them hold a pipe open.
+	bin := t.TempDir()
+	fifo := bin + "/alive"
+	must(t, syscall.Mkfifo(fifo, 0o600))
+	must(t, os.WriteFile(bin+"/pass", []byte("#!/bin/sh\nexec 9<>"+fifo+"\nsleep 600 & wait\n"), 0o755))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("PASSWORD_STORE_DIR", dir)
+	s := openAs(t, "pass", &keystore.Options{Dir: state, Timeout: 300 * time.Millisecond})
+	var timeout *keystore.TimeoutError
+	if _, err := s.Get(t.Context(), "k"); !errors.As(err, &timeout) {
+		t.Errorf("got %v", err)
+	}
+	f, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	must(t, err)
+	defer f.Close()
+	must(t, f.SetReadDeadline(time.Now().Add(time.Minute)))
+	if _, err := f.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("something is still running: %v", err)
+	}
+}
+
+func TestPassNeedsASetUp(t *testing.T) {
+	scripttest.Need(t, "pass", "pass")
+	t.Setenv("PASSWORD_STORE_DIR", t.TempDir())
+	var unusable *keystore.UnusableError
+	if _, err := tryOpen(t, "pass", nil); !errors.As(err, &unusable) || !strings.Contains(err.Error(), "pass init") {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if _, err := tryOpen(t, "pass", nil); !errors.As(err, &unusable) || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("got %v", err)
+	}
+}
