@@ -51,6 +51,12 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (Credentia
 	cb.expect(state, issuer)
 	c.show(waitCtx, app, login, c.now().Add(c.cfg.LoginTimeout), lease)
 	answer, err := cb.wait(waitCtx)
+	if err != nil {
+		// Nobody came back. A server that does not know the registration any more
+		// may not redirect, it tells the person alone (RFC 6749 §4.1.2.1): with the
+		// same one again, every login would end like this one.
+		c.dropRegistration(context.WithoutCancel(ctx), app)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return Credential{}, ctx.Err()
@@ -151,12 +157,15 @@ func (c *Client) refresh(ctx context.Context, app App, s session) (Credential, e
 }
 
 // dropIfUnknownClient forgets a registration that the server does not know any
-// more; the next login registers again. How long registrations live is not
-// documented.
+// more. How long registrations live is not documented.
 func (c *Client) dropIfUnknownClient(ctx context.Context, app App, code string) {
-	if code != "invalid_client" && code != "unauthorized_client" {
-		return
+	if code == "invalid_client" || code == "unauthorized_client" {
+		c.dropRegistration(ctx, app)
 	}
+}
+
+// dropRegistration has the next login register again.
+func (c *Client) dropRegistration(ctx context.Context, app App) {
 	if err := c.cfg.Store.Delete(ctx, registrationKey(app)); err != nil {
 		c.log.Warn("registration not deleted", "err", err)
 	}

@@ -62,7 +62,7 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	before, _ := c.loadSession(ctx, app)
 	began := c.now()
 	refusal := p.mayLogin(ctx)
-	lease, err := c.lock(ctx, lockName(app), app, refusal)
+	lease, waited, err := c.lock(ctx, lockName(app), app, refusal)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -90,7 +90,7 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	if ok && !p.Fresh {
 		return cr, nil // it still has some seconds
 	}
-	return c.login(ctx, app, u, p, refusal, lease, began, err)
+	return c.login(ctx, app, u, turn{p, refusal, lease, began, waited}, err)
 }
 
 // application returns the application that protects u, discovering it at most
@@ -103,7 +103,7 @@ func (c *Client) application(ctx context.Context, o Origin, u *url.URL, p Policy
 	if app, ok := fresh(); ok {
 		return app, nil
 	}
-	lease, err := c.lock(ctx, cacheName("host", string(o)), App{Origin: o}, errNobody)
+	lease, _, err := c.lock(ctx, cacheName("host", string(o)), App{Origin: o}, errNobody)
 	if err != nil {
 		return App{}, err
 	}
@@ -133,8 +133,9 @@ const waitInSilence = 3 * time.Second
 const renewalTimeout = 30 * time.Second
 
 // lock waits for its turn. A caller that may not ask a person, for the reason in
-// refusal, does not wait for another process's person either.
-func (c *Client) lock(ctx context.Context, name string, app App, refusal error) (Lease, error) {
+// refusal, does not wait for another process's person either. waited tells whether
+// another process had the turn before.
+func (c *Client) lock(ctx context.Context, name string, app App, refusal error) (lease Lease, waited bool, err error) {
 	limit := renewalTimeout
 	if refusal == nil {
 		limit = c.cfg.LoginTimeout + renewalTimeout
@@ -157,7 +158,7 @@ func (c *Client) lock(ctx context.Context, name string, app App, refusal error) 
 		}
 	})
 	defer slow.Stop()
-	lease, err := c.cfg.Locker.Lock(ctx, name, func(pid int, note string) {
+	lease, err = c.cfg.Locker.Lock(ctx, name, func(pid int, note string) {
 		if note != "" && refusal != nil {
 			cancel(&LoginRequiredError{App: app, Reason: refusal.Error(), PID: pid, URL: note})
 			return
@@ -170,21 +171,20 @@ func (c *Client) lock(ctx context.Context, name string, app App, refusal error) 
 			c.tell(Event{Kind: WaitingForProcess, App: app, PID: pid, URL: note})
 		}
 	})
-	if err == nil {
-		return lease, nil
-	}
 	mu.Lock()
 	defer mu.Unlock()
 	var required *LoginRequiredError
 	switch {
+	case err == nil:
+		return lease, holder != 0, nil
 	case outer.Err() != nil:
-		return nil, outer.Err()
+		return nil, false, outer.Err()
 	case errors.As(context.Cause(ctx), &required):
-		return nil, required
+		return nil, false, required
 	case ctx.Err() != nil:
-		return nil, &BusyError{App: app, PID: holder, After: limit}
+		return nil, false, &BusyError{App: app, PID: holder, After: limit}
 	}
-	return nil, fmt.Errorf("access: lock: %w", err)
+	return nil, false, fmt.Errorf("access: lock: %w", err)
 }
 
 // renew gets a new token without a person.
@@ -195,15 +195,23 @@ func (c *Client) renew(ctx context.Context, app App, u *url.URL, s session) (Cre
 	return c.exchange(ctx, app, u)
 }
 
-// login asks a person, unless refusal forbids it. began is when the caller started
-// to wait for its turn, and failed why no renewal was possible.
-func (c *Client) login(ctx context.Context, app App, u *url.URL, p Policy, refusal error, lease Lease, began time.Time, failed error) (Credential, error) {
+// turn is a caller's turn to log in.
+type turn struct {
+	policy  Policy
+	refusal error // why no person may be asked, or nil
+	lease   Lease
+	began   time.Time // when the caller began to wait for it
+	waited  bool      // another process had it before
+}
+
+// login asks a person, if one may be asked. failed is why no renewal was possible.
+func (c *Client) login(ctx context.Context, app App, u *url.URL, t turn, failed error) (Credential, error) {
 	required := &LoginRequiredError{App: app}
 	if !errors.Is(failed, errNoSession) {
 		required.Err = failed
 	}
-	if refusal != nil {
-		required.Reason = refusal.Error()
+	if t.refusal != nil {
+		required.Reason = t.refusal.Error()
 		return Credential{}, required
 	}
 	last := c.lastAttempt(app)
@@ -213,12 +221,13 @@ func (c *Client) login(ctx context.Context, app App, u *url.URL, p Policy, refus
 	}
 	switch ago := c.now().Sub(since); {
 	case last.Done || since.IsZero() || ago < 0:
-	case last.Error != "" && last.Ended.After(began):
+	case last.Error != "" && last.Ended.After(t.began):
 		// A person was asked while we waited and did not log in: do not ask again
 		// for each process that stands in line.
 		required.Reason = last.Error
 		return Credential{}, required
-	case p.Background && ago < leftUndone:
+	case t.policy.Background && !t.waited && ago < leftUndone:
+		// One that waited takes over at once from a process that was killed.
 		required.Reason = fmt.Sprintf("a login was left undone %s ago", ago.Round(time.Second))
 		return Credential{}, required
 	}
@@ -227,9 +236,9 @@ func (c *Client) login(ctx context.Context, app App, u *url.URL, p Policy, refus
 	var cr Credential
 	var err error
 	if app.Mode == ModeOAuth {
-		cr, err = c.authorize(ctx, app, lease)
+		cr, err = c.authorize(ctx, app, t.lease)
 	} else {
-		cr, err = c.transfer(ctx, app, lease)
+		cr, err = c.transfer(ctx, app, t.lease)
 	}
 	if err == nil {
 		err = c.proveFresh(ctx, cr, u)

@@ -147,6 +147,9 @@ func (p *proxy) run(ctx context.Context) error {
 	}
 	stats, err := sshproxy.Relay(ctx, conn, p.env.Stdin, p.env.Stdout, relay)
 	logger.Info("relay ended", "sent", stats.Sent, "received", stats.Received, "duration", stats.Duration, "err", err)
+	if stats.End == sshproxy.EndContext {
+		return ctx.Err() // ssh hangs up when it is done; that is worth no line
+	}
 	return err
 }
 

@@ -38,7 +38,7 @@ type Caller struct {
 func (d *Door) Policy(c Caller) access.Policy {
 	p := access.Policy{
 		Login:      func(ctx context.Context) error { return d.MayAsk(ctx, c) },
-		Background: !c.Explicit && !term.Available(),
+		Background: !c.Explicit && !d.always() && !term.Available(),
 		CheckEvery: c.CheckEvery,
 	}
 	if c.Named {
@@ -71,11 +71,14 @@ func (d *Door) MayAsk(ctx context.Context, c Caller) error {
 	case underMaintenance(ctx):
 		return errors.New("git maintenance runs in the background")
 	}
-	if c.Explicit || strings.EqualFold(get("ACCESS_INTERACTIVE"), "always") || term.Available() || d.graphicalCaller() {
+	if c.Explicit || d.always() || term.Available() || d.graphicalCaller() {
 		return nil
 	}
 	return errors.New("there is no terminal")
 }
+
+// always: a person promised by ACCESS_INTERACTIVE to be there.
+func (d *Door) always() bool { return strings.EqualFold(d.env.Getenv("ACCESS_INTERACTIVE"), "always") }
 
 // isSet reads a variable as git reads booleans: everything but an explicit no.
 func isSet(v string) bool {
