@@ -12,7 +12,8 @@
 //
 // # What a script finds
 //
-// A new HOME, a new state folder with the file keystore, and the hosts of [World]. Each has a person's login and the service token
+// No terminal, so that nobody is asked to log in but by ACCESS_INTERACTIVE=always and by access login; ttyin gives a program one. A
+// new HOME, a new state folder with the file keystore, and the hosts of [World]. Each has a person's login and the service token
 // ($SERVICE_ID, $SERVICE_SECRET) where nothing else is said:
 //
 //	git.example.com    git over HTTPS; the repository demo.git
@@ -86,6 +87,10 @@ type withBuilt struct {
 }
 
 func (b withBuilt) Run() int {
+	if err := leaveTerminal(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if len(b.built) > 0 {
 		dir, err := build(b.built)
 		if err != nil {
