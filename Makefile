@@ -11,7 +11,7 @@ SHELL := bash
 
 GO ?= go
 GOFMT = $(shell $(GO) env GOROOT)/bin/gofmt
-STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@2026.2.2
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SCRIPTS = .ci/run $(wildcard contrib/testbed/install contrib/testbed/newgit)
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME ?= 10s

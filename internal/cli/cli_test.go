@@ -78,8 +78,8 @@ func TestPanicPrintsNoValues(t *testing.T) {
 		}
 	}
 	env := newTestEnv()
-	runMain(&env.Env, func(context.Context, *Env) error { var m map[string]int; m["a"] = 1; return nil })
-	if !strings.Contains(env.stderr.String(), "assignment to entry in nil map") {
+	runMain(&env.Env, func(_ context.Context, env *Env) error { _ = env.Args[len(env.Name)]; return nil })
+	if !strings.Contains(env.stderr.String(), "index out of range [4] with length 0") {
 		t.Errorf("a runtime error is not told:\n%s", env.stderr.String())
 	}
 }

@@ -132,7 +132,7 @@ func requestLine(r accesstest.Request) string {
 
 func (w *World) leaked(ts *testscript.TestScript, neg bool, args []string) error {
 	if len(args) == 0 || !neg {
-		return fmt.Errorf("usage: ! edge leaked SECRET HOST...")
+		return fmt.Errorf("want ! edge leaked SECRET and the hosts that may see it")
 	}
 	secret := args[0]
 	if path, ok := strings.CutPrefix(secret, "file:"); ok {
