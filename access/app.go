@@ -34,7 +34,12 @@ type App struct {
 	Resource string `json:"resource,omitempty"` // ModeOAuth: URL of its resource metadata (RFC 9728)
 
 	Seen time.Time `json:"seen"` // when it was last discovered
+
+	byJWT bool // wanted by Policy.JWT: log in by transfer though it offers OAuth
 }
+
+// bearer reports whether the application's sessions are OAuth tokens.
+func (a App) bearer() bool { return a.Mode == ModeOAuth && !a.byJWT }
 
 // covers reports whether p lies under the application's path.
 func (a App) covers(p string) bool {
@@ -44,7 +49,7 @@ func (a App) covers(p string) bool {
 // sessionKey names the application's session in a Store. Audience and team make
 // it: one application may span hosts, and its token is valid on all of them.
 func (a App) sessionKey() string {
-	if a.Mode == ModeOAuth {
+	if a.bearer() {
 		return "oauth/" + a.Team + "/" + string(a.Origin) + a.Path
 	}
 	return "session/" + a.Team + "/" + a.Audience

@@ -58,12 +58,20 @@ func (c *Client) Sessions(ctx context.Context) ([]SessionInfo, error) {
 func (c *Client) Logout(ctx context.Context, o Origin) (bool, error) {
 	found := false
 	var errs []error
+	var apps []App
 	for _, app := range c.host(o).Apps {
+		apps = append(apps, app)
+		if app.Mode == ModeOAuth {
+			app.byJWT = true // a caller may have wanted one beside
+			apps = append(apps, app)
+		}
+	}
+	for _, app := range apps {
 		s, err := c.loadSession(ctx, app)
 		if errors.Is(err, errNoSession) {
 			continue
 		}
-		if err == nil && app.Mode == ModeOAuth {
+		if err == nil && app.bearer() {
 			if err := c.revoke(ctx, s); err != nil {
 				// The session is forgotten here all the same.
 				errs = append(errs, fmt.Errorf("access: %s: the token was forgotten but not revoked: %w", o.Host(), err))

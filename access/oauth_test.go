@@ -402,3 +402,44 @@ func TestOAuthLogoutRevokes(t *testing.T) {
 		t.Errorf("the token still opens the host: %s", resp.Status)
 	}
 }
+
+// A caller that can place a cookie alone gets a JWT where the application accepts
+// one beside Bearer, and hears that it does not where it does not.
+func TestJWTBesideOAuth(t *testing.T) {
+	b := newBed(t)
+	app := b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{}})
+	p := ask
+	p.JWT = true
+	if body, err := b.get(b.client(nil), p, page); err != nil || body != "hello GET " {
+		t.Fatalf("%q, %v", body, err)
+	}
+	cr, err := b.client(nil).Credential(t.Context(), b.url(page), access.Policy{JWT: true})
+	if err != nil || cr.Kind != access.JWT || cr.Cookie() == nil {
+		t.Fatalf("%v, %v", cr.Kind, err)
+	}
+	// The two sessions stand side by side.
+	bearer, err := b.client(nil).Credential(t.Context(), b.url(page), ask)
+	if err != nil || bearer.Kind != access.Bearer {
+		t.Fatalf("%v, %v", bearer.Kind, err)
+	}
+	if again, err := b.client(nil).Credential(t.Context(), b.url(page), access.Policy{JWT: true}); err != nil || !again.Token().Equal(cr.Token()) {
+		t.Errorf("the JWT is gone: %v", err)
+	}
+	// Revoked, it is dropped and a person is asked once.
+	app.Revoke()
+	if _, err := b.get(b.client(nil), p, page); err != nil {
+		t.Errorf("after the revocation: %v", err)
+	}
+	if found, err := b.client(nil).Logout(t.Context(), cr.App.Origin); !found || err != nil {
+		t.Errorf("logout: %v, %v", found, err)
+	}
+	if b.stored("session/", "token") != "" || b.stored("oauth/", "token") != "" {
+		t.Error("logout left a session")
+	}
+	app.Set(func(a *accesstest.App) { a.OAuth = &accesstest.OAuth{RefuseJWT: true} })
+	_, err = b.client(nil).Credential(t.Context(), b.url(page), p)
+	var refused *access.RefusedError
+	if !errors.As(err, &refused) || refused.Cause != access.NotWithOAuth {
+		t.Errorf("where no JWT is accepted: %v", err)
+	}
+}

@@ -30,6 +30,7 @@ func (c *Client) Credential(ctx context.Context, u *url.URL, p Policy) (Credenti
 		return cr, err
 	}
 	app, known := r.match(u.Path)
+	app.byJWT = p.JWT
 	switch {
 	case !known || p.AcceptTeam != "":
 	case app.Mode == ModeOpen && c.now().Sub(app.Seen) < discoveryFresh:
@@ -53,6 +54,7 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	if err != nil {
 		return Credential{}, err
 	}
+	app.byJWT = p.JWT
 	switch app.Mode {
 	case ModeOpen:
 		return Credential{App: app}, nil
@@ -189,7 +191,7 @@ func (c *Client) lock(ctx context.Context, name string, app App, refusal error) 
 
 // renew gets a new token without a person.
 func (c *Client) renew(ctx context.Context, app App, u *url.URL, s session) (Credential, error) {
-	if app.Mode == ModeOAuth {
+	if app.bearer() {
 		return c.refresh(ctx, app, s)
 	}
 	return c.exchange(ctx, app, u)
@@ -235,7 +237,7 @@ func (c *Client) login(ctx context.Context, app App, u *url.URL, t turn, failed 
 	c.saveAttempt(app, a)
 	var cr Credential
 	var err error
-	if app.Mode == ModeOAuth {
+	if app.bearer() {
 		cr, err = c.authorize(ctx, app, t.lease)
 	} else {
 		cr, err = c.transfer(ctx, app, t.lease)
@@ -269,7 +271,7 @@ func (c *Client) proveFresh(ctx context.Context, cr Credential, u *url.URL) erro
 		if err := c.dropSession(ctx, cr); err != nil {
 			c.log.Warn("refused session not deleted", "err", err)
 		}
-		return &RefusedError{App: cr.App, Cause: TokenNotAccepted, StatusCode: answer.StatusCode, Detail: cut(answer.Detail)}
+		return &RefusedError{App: cr.App, Cause: notAccepted(cr, nil), StatusCode: answer.StatusCode, Detail: cut(answer.Detail)}
 	case AnswerForbidden:
 		return &RefusedError{App: cr.App, Cause: Denied, StatusCode: answer.StatusCode}
 	}

@@ -21,6 +21,12 @@ type Policy struct {
 	Named Origin
 	// Fresh ignores a stored session and obtains a new one.
 	Fresh bool
+	// JWT wants an application token also where the application offers Managed
+	// OAuth: for a caller that can place a cookie but no Authorization header, or
+	// that needs a token with claims. Applications may accept one beside Bearer;
+	// whether they do is an edge's setting that is not documented. Where it is
+	// refused, the error is a [*RefusedError] with [NotWithOAuth].
+	JWT bool
 	// CheckEvery, if above zero, has a stored session tried by one cheap request
 	// when it was last seen accepted longer ago than this. git never tells that
 	// Access refused a session.

@@ -46,7 +46,7 @@ func (c *Client) loadSession(ctx context.Context, app App) (session, error) {
 		// Not erased: a newer version of this program may have written it.
 		return session{}, fmt.Errorf("access: the stored session of %s is unreadable or from a newer version", app.Origin.Host())
 	}
-	if s.Team != app.Team || s.Audience != app.Audience || app.Mode == ModeOAuth && s.Origin != app.Origin {
+	if s.Team != app.Team || s.Audience != app.Audience || app.bearer() && s.Origin != app.Origin {
 		return session{}, errNoSession
 	}
 	return s, nil
@@ -56,7 +56,7 @@ func (c *Client) loadSession(ctx context.Context, app App) (session, error) {
 // before, or is expired.
 func (c *Client) credential(app App, s session) (Credential, bool) {
 	cr := Credential{Kind: JWT, App: app, Expiry: s.Expiry, Account: s.Account, token: NewSecret(s.Token)}
-	if app.Mode == ModeOAuth {
+	if app.bearer() {
 		cr.Kind = Bearer
 	}
 	if s.Token == "" || !cr.valid(c.now(), 0) || c.wasRejected(cr.token) {

@@ -76,9 +76,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // notAccepted names the likely cause of a fresh session's refusal. Whether Managed
-// OAuth's tokens serve for a WebSocket is not documented.
+// OAuth's tokens serve for a WebSocket, and JWTs where OAuth is on, is not
+// documented.
 func notAccepted(cr Credential, req *http.Request) Cause {
-	if cr.Kind == Bearer && req.Header.Get("Upgrade") != "" {
+	upgrade := req != nil && req.Header.Get("Upgrade") != ""
+	if cr.App.Mode == ModeOAuth && (cr.Kind == JWT || upgrade) {
 		return NotWithOAuth
 	}
 	return TokenNotAccepted
