@@ -27,9 +27,7 @@ type gitBed struct {
 
 func newGitBed(t *testing.T) *gitBed {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is missing: apt-get install git")
-	}
+	need(t, "git", "git")
 	e, srv, _ := edge(t, nil)
 	b := &gitBed{t: t, e: e, root: t.TempDir(), dir: t.TempDir()}
 	if _, err := origin.Init(t.Context(), b.root, "demo.git", nil); err != nil {
@@ -159,9 +157,7 @@ func TestGitOverHTTP(t *testing.T) {
 
 func TestGitOverSSH(t *testing.T) {
 	b := newGitBed(t)
-	if _, err := exec.LookPath("ssh"); err != nil {
-		t.Skip("ssh is missing: apt-get install openssh-client")
-	}
+	need(t, "ssh", "openssh-client")
 	sshd, err := origin.StartSSH(b.root, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -24,6 +25,20 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// need returns the path of a program, or ends the test: a skip for people, a
+// failure with CI=true.
+func need(t *testing.T, program, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatalf("%s is missing: install %s", program, pkg)
+	}
+	if err != nil {
+		t.Skipf("%s is missing: install %s", program, pkg)
+	}
+	return path
 }
 
 func relayStdio(link, tok string) error {

@@ -238,6 +238,7 @@ func TestManagedOAuthSwitches(t *testing.T) {
 			{"https://example.org/cb/x", accesstest.OAuth{}, 400},
 			{"https://example.org/cb/x", accesstest.OAuth{AllowedURIs: []string{"https://example.org/cb/*"}}, 201},
 			{"myapp://cb", accesstest.OAuth{AllowedURIs: []string{"myapp://cb"}}, 201},
+			{"myapp://cb/x", accesstest.OAuth{AllowedURIs: []string{"myapp://cb/*"}}, 400},
 			{"myapp://cb2", accesstest.OAuth{AllowedURIs: []string{"myapp://cb"}}, 400},
 		} {
 			set(tc.oauth)

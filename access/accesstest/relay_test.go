@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -358,6 +359,32 @@ func TestUpgradeAnswers(t *testing.T) {
 	if resp, _ := ask(t, c, "GET", "https://"+sshHost+"/", upgrade...); resp.StatusCode != 400 {
 		t.Errorf("WebSockets off: %s", resp.Status)
 	}
+}
+
+// TestOtherServer has the edge as the handler of a server that is not its own,
+// which ends no connection that was upgraded.
+func TestOtherServer(t *testing.T) {
+	e := accesstest.New(nil)
+	ended := make(chan struct{})
+	e.AddApp(accesstest.App{Host: "127.0.0.1", Bypass: true, TCP: accesstest.DialTCP(tcpOrigin(t, func(c net.Conn) {
+		io.Copy(c, c)
+		close(ended)
+	}))})
+	srv := httptest.NewTLSServer(e)
+	defer srv.Close()
+	ws, _, err := websocket.Dial(t.Context(), srv.URL, &websocket.DialOptions{HTTPClient: srv.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	if err := ws.Write(t.Context(), websocket.MessageBinary, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, b, err := ws.Read(t.Context()); err != nil || string(b) != "x" {
+		t.Fatalf("%q %v", b, err)
+	}
+	e.Close()
+	<-ended
 }
 
 // TestManyRelays is 100 at once by a library that is not ours.

@@ -347,10 +347,7 @@ func TestLeaks(t *testing.T) {
 func TestEnv(t *testing.T) {
 	e, srv, _ := edge(t, nil)
 	e.AddApp(accesstest.App{Host: host, Bypass: true, Origin: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "reached") })})
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		t.Skip("curl is missing: apt-get install curl")
-	}
+	curl := need(t, "curl", "curl")
 	env, err := srv.Env(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

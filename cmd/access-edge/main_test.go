@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
 // The test binary is the program when this is set.
@@ -73,9 +74,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 // startEdge starts the program; with --json among args it reads what it says.
 func startEdge(t *testing.T, args ...string) *edge {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is missing: apt-get install git")
-	}
+	scripttest.Need(t, "git", "git")
 	e := &edge{t: t, cmd: command(t, args...), stderr: &tail{}, temp: t.TempDir()}
 	e.cmd.Env = append(e.cmd.Env, "TMPDIR="+e.temp)
 	e.cmd.Stderr = e.stderr
@@ -224,7 +223,7 @@ func TestOwnOrigins(t *testing.T) {
 	if got := strings.Join(hosts, " "); got != "basic.example.com ci.example.com db.example.com git.example.com oauth.example.com ssh.example.com wiki.example.com" {
 		t.Errorf("hosts %s", got)
 	}
-	cmd := exec.CommandContext(t.Context(), "curl", "-sS", "-H", "CF-Access-Client-Id: "+e.ServiceToken.ID, "-H", "CF-Access-Client-Secret: "+e.ServiceToken.Secret, "https://git.example.com/")
+	cmd := exec.CommandContext(t.Context(), scripttest.Need(t, "curl", "curl"), "-sS", "-H", "CF-Access-Client-Id: "+e.ServiceToken.ID, "-H", "CF-Access-Client-Secret: "+e.ServiceToken.Secret, "https://git.example.com/")
 	cmd.Env = e.environ()
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "mine, asked for git.example.com" {
 		t.Errorf("%v %s", err, out)
@@ -242,7 +241,7 @@ func TestClick(t *testing.T) {
 		{[]string{"click", "--email", "nobody", "https://git.example.com/"}, false},
 	} {
 		cmd := command(t, tc.args...)
-		cmd.Env = e.environ(asProgram + "=1")
+		cmd.Env = e.environ(asProgram+"=1", "GORACE=atexit_sleep_ms=0")
 		if out, err := cmd.CombinedOutput(); (err == nil) != tc.ok {
 			t.Errorf("%v: %v\n%s", tc.args, err, out)
 		}

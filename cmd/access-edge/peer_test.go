@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
 // TestPeer has the public client (CLOUDFLARED names a binary, 2026.8 or newer)
@@ -25,6 +27,8 @@ func TestPeer(t *testing.T) {
 		t.Log("the peer's browser is replaced by an xdg-open, on Linux alone: the real peer was not run")
 		return
 	}
+	scripttest.Need(t, "ssh", "openssh-client")
+	scripttest.Need(t, "curl", "curl")
 	e := startEdge(t, "--json", "--log")
 	bin, err := os.MkdirTemp("", "peer")
 	if err != nil {
