@@ -121,15 +121,19 @@ func (c *Conn) endedInOrder() bool {
 
 // Write sends p. It returns when the connection beneath has taken all of it.
 //
-// A Write that fails, be it for a deadline, may have sent a part of a message; from
-// then on all Writes fail. But a deadline that has passed before a Write begins
-// does no harm.
+// If a deadline passes before that, n says how much was taken; the next Write, or
+// Close, sends first what of it has not left yet. But where the connection beneath
+// was not dialled by [NewTransport], such a deadline breaks off within a message,
+// and all further Writes fail.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	if err := c.beginWrite(); err != nil {
 		return 0, c.reason(err)
 	}
 	defer c.endWrite()
-	for n < len(p) && c.werr == nil {
+	if err := c.flush(nil); err != nil {
+		return 0, c.reason(err)
+	}
+	for n < len(p) {
 		batch := p[n:min(len(p), n+maxBatch)]
 		c.wbuf = c.wbuf[:0]
 		for rest := batch; len(rest) > 0; {
@@ -137,25 +141,42 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 			c.wbuf = c.m.appendFrame(c.wbuf, opBinary, rest[:k])
 			rest = rest[k:]
 		}
-		if c.werr = c.flush(c.wbuf); c.werr == nil {
+		err := c.flush(c.wbuf)
+		if c.werr == nil {
 			n += len(batch)
 		}
-	}
-	if n < len(p) {
-		return n, c.reason(c.werr)
+		if err != nil {
+			return n, c.reason(err)
+		}
 	}
 	return n, nil
 }
 
-// flush writes frames to the connection beneath. The caller has the write lock.
-func (c *Conn) flush(b []byte) error {
-	if c.bulk == nil || len(b) <= maxMessage {
-		_, err := c.rw.Write(b)
-		return err
+// flush writes frames to the connection beneath, after those that a deadline kept
+// from being sent. After an error that is not in werr they will be sent later.
+// The caller has the write lock.
+func (c *Conn) flush(frames []byte) error {
+	if c.werr != nil {
+		return c.werr
+	}
+	if c.bulk == nil {
+		if len(frames) > 0 {
+			_, c.werr = c.rw.Write(frames)
+		}
+		return c.werr
 	}
 	c.bulk.cork()
-	_, err := c.rw.Write(b)
-	return errors.Join(err, c.bulk.uncork())
+	if len(frames) > 0 {
+		_, c.werr = c.rw.Write(frames)
+	}
+	err := c.bulk.uncork()
+	if c.werr == nil && err != nil && !temporary(err) {
+		c.werr = err
+	}
+	if c.werr != nil {
+		return c.werr
+	}
+	return err
 }
 
 // writeControl sends a control frame. The caller has the write lock.
@@ -164,7 +185,7 @@ func (c *Conn) writeControl(opcode byte, payload []byte) {
 		return
 	}
 	c.wbuf = c.m.appendFrame(c.wbuf[:0], opcode, payload)
-	c.werr = c.flush(c.wbuf)
+	c.flush(c.wbuf)
 	if opcode == opClose && c.werr == nil {
 		c.werr = net.ErrClosed // RFC 6455 section 5.5.1: nothing follows a close frame
 	}

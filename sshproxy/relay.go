@@ -154,8 +154,15 @@ func (r *relay) run(ctx context.Context, linger time.Duration) (End, error) {
 	if upEnd != nil && r.in.cancelled() {
 		<-up
 	}
-	if down != nil && r.out.cancelled() {
-		<-down
+	if down != nil {
+		var patience <-chan time.Time
+		if !r.out.cancelled() { // but with conn closed it mostly is at its end
+			patience = time.After(stuckWrite)
+		}
+		select {
+		case <-down:
+		case <-patience:
+		}
 	}
 	r.in.release()
 	r.out.release()
@@ -223,6 +230,9 @@ func (r *relay) down() (End, error) {
 }
 
 const (
+	// stuckWrite is how long a Write that cannot be woken is waited for at the end.
+	stuckWrite = 200 * time.Millisecond
+
 	minCopy = 32 << 10
 	// maxCopy is the largest buffer of a relay's direction, which it reaches when
 	// reads fill smaller ones. Measured: 256 KiB carry a third more than 64 KiB.

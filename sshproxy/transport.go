@@ -13,8 +13,8 @@ import (
 
 // NewTransport returns a copy of base (nil: http.DefaultTransport) whose
 // connections serve a [Conn] better: it reads and writes many TLS records by one
-// system call, and can tell whether the peer ended its TLS in order. Other
-// requests over it are not changed.
+// system call, can go on after a write deadline, and can tell whether the peer
+// ended its TLS in order. Other requests over it are not changed.
 //
 // It works with every proxy that base can use but those that are spoken to by
 // TLS themselves; there, and where base has a DialTLSContext, connections are
@@ -56,8 +56,6 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 const (
 	minReadBuffer = 16 << 10 // a read buffer doubles whenever a read has filled it
 	maxReadBuffer = 256 << 10
-	// maxOut holds a batch, the headers of its messages, and what TLS adds to its records.
-	maxOut = maxBatch + maxBatch/16
 )
 
 // bulkConn is the connection beneath TLS. Until start it does nothing of its own.
@@ -114,6 +112,8 @@ func (b *bulkConn) cork() {
 	b.wmu.Unlock()
 }
 
+// uncork sends what was kept. What a deadline has kept from being sent stays for
+// the next time: to TLS above it has been written, so a deadline does not break it.
 func (b *bulkConn) uncork() error {
 	b.wmu.Lock()
 	defer b.wmu.Unlock()
@@ -124,15 +124,16 @@ func (b *bulkConn) uncork() error {
 func (b *bulkConn) Write(p []byte) (int, error) {
 	b.wmu.Lock()
 	defer b.wmu.Unlock()
-	if !b.corked {
+	if !b.corked && len(b.out) == 0 {
 		return b.Conn.Write(p)
 	}
-	if len(b.out)+len(p) > maxOut {
-		if err := b.flush(); err != nil {
-			return 0, err
-		}
-	}
 	b.out = append(b.out, p...)
+	if b.corked {
+		return len(p), nil
+	}
+	if err := b.flush(); err != nil {
+		return 0, err
+	}
 	return len(p), nil
 }
 
@@ -140,7 +141,7 @@ func (b *bulkConn) flush() error {
 	if len(b.out) == 0 {
 		return nil
 	}
-	_, err := b.Conn.Write(b.out)
-	b.out = b.out[:0]
+	n, err := b.Conn.Write(b.out)
+	b.out = b.out[:copy(b.out, b.out[n:])]
 	return err
 }

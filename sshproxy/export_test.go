@@ -1,0 +1,7 @@
+package sshproxy
+
+// IsBulk reports whether the connection beneath c was dialled by NewTransport.
+func IsBulk(c *Conn) bool { return c.bulk != nil }
+
+// MaxMessage is the longest payload of a message.
+const MaxMessage = maxMessage
