@@ -36,7 +36,8 @@ func (a *Application) forward(w http.ResponseWriter, r *http.Request, app App, v
 }
 
 // strip removes what is between client and edge. The application token stays
-// in its cookie ([observed]: an origin sees it), CF_Binding does not ([cookie]).
+// in its cookie ([observed]: an origin sees it, and no secret of a service token);
+// that CF_Binding and cf-access-token go, and nothing under Bypass, is [assumed].
 func strip(h http.Header, app App, v verdict) {
 	for _, name := range []string{headerClientID, headerClientSecret, headerAccessToken, headerAssertion, headerEmail, headerMetadataRequest} {
 		h.Del(name)

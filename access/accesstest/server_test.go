@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -411,6 +412,26 @@ func TestCloseLeavesNothing(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("left over:\n%s", left)
+}
+
+// TestCloseEndsPolls: a person inside the process has no connection to lose.
+func TestCloseEndsPolls(t *testing.T) {
+	e := accesstest.New(nil)
+	ended := make(chan error, 1)
+	go func() {
+		page, err := e.Person("ada@example.com").Visit(context.Background(), "https://login.cloudflareaccess.org/transfer/"+strings.Repeat("A", 43)+"=")
+		if err == nil && page.Status != 503 {
+			err = fmt.Errorf("status %d", page.Status)
+		}
+		ended <- err
+	}()
+	if _, err := e.Await(t.Context(), accesstest.ToHost("login.cloudflareaccess.org")); err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 // ours are the stacks of goroutines in this package that are no tests.
