@@ -16,7 +16,7 @@ import (
 // authorize lets a person log in by Managed OAuth: the nine steps of
 // [doc: authenticate coding agents], with state (RFC 6749 §10.12), resource
 // (RFC 8707) and a check of iss (RFC 9207) besides.
-func (c *Client) authorize(ctx context.Context, app App, lease Lease) (Credential, error) {
+func (c *Client) authorize(ctx context.Context, app App, lease Lease) (cr Credential, err error) {
 	rm, err := c.resource(ctx, app)
 	if err != nil {
 		return Credential{}, err
@@ -29,11 +29,13 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (Credentia
 	if err != nil {
 		return Credential{}, err
 	}
+	waitCtx, cancel := context.WithTimeout(ctx, c.cfg.LoginTimeout)
+	defer cancel() // after the last page is out: a browser may hang on it
 	reg, cb, err := c.listen(ctx, app, sm, rm.Resource)
 	if err != nil {
 		return Credential{}, err
 	}
-	defer cb.close()
+	defer func() { cb.close(err) }()
 
 	state := rand.Text()
 	verifier, challenge := pkce()
@@ -46,9 +48,7 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (Credentia
 	if err != nil {
 		return Credential{}, err
 	}
-	waitCtx, cancel := context.WithTimeout(ctx, c.cfg.LoginTimeout)
-	defer cancel()
-	cb.expect(state, issuer)
+	cb.expect(expected{state, issuer, sm.NamesItself})
 	c.show(waitCtx, app, login, c.now().Add(c.cfg.LoginTimeout), lease)
 	answer, err := cb.wait(waitCtx)
 	if err != nil {

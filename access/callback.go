@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	_ "embed"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -22,17 +23,32 @@ import (
 //     rebinds its name to 127.0.0.1 sends another Host;
 //   - an answer without the state of this login is refused and changes nothing,
 //     so no web page can end or hijack a login;
-//   - nothing is kept in caches or sent as a referrer;
+//   - nothing is kept in caches or sent as a referrer, and the browser is sent on
+//     to an address without the code before it shows or stores one (RFC 9700
+//     §4.3.1 has what codes in addresses led to);
+//   - the page that it ends at waits for the end of the login, so that it tells
+//     how it ended;
 //   - it is gone when the login is over.
 type callback struct {
-	host     string // "localhost:51234" or "127.0.0.1:51234"
-	server   *http.Server
-	answers  chan callbackAnswer
-	serving  sync.WaitGroup
+	host    string // "localhost:51234" or "127.0.0.1:51234"
+	app     App
+	server  *http.Server
+	answers chan callbackAnswer
+	serving sync.WaitGroup
+	over    chan struct{} // closed at the end of the login; outcome holds then
+	shown   chan struct{} // gets one when the outcome was sent
+
 	mu       sync.Mutex
-	state    string
-	issuer   *url.URL
+	expected expected
 	answered bool
+	outcome  page
+}
+
+// expected is what an answer must carry.
+type expected struct {
+	state  string
+	issuer *url.URL
+	named  bool // the server names itself in each answer (RFC 9207 §3)
 }
 
 // callbackAnswer is what the authorization server sent along with the browser.
@@ -51,7 +67,7 @@ func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resourc
 		if u, err := url.Parse(c.cfg.RedirectURL); err == nil && u.Host != "" {
 			host, port = u.Hostname(), u.Port()
 		}
-		cb, err := newCallback(ctx, host, port)
+		cb, err := newCallback(ctx, app, host, port)
 		if err != nil {
 			return registration{}, nil, err
 		}
@@ -61,14 +77,14 @@ func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resourc
 		// Loopback ports need not match by RFC 8252 §7.3, but whether Access
 		// follows it is not documented: use the very port again if it is free.
 		if u, err := url.Parse(reg.RedirectURI); err == nil {
-			if cb, err := newCallback(ctx, u.Hostname(), u.Port()); err == nil {
+			if cb, err := newCallback(ctx, app, u.Hostname(), u.Port()); err == nil {
 				return reg, cb, nil
 			}
 		}
 	}
 	var refused error
 	for _, host := range []string{"localhost", "127.0.0.1"} {
-		cb, err := newCallback(ctx, host, "0")
+		cb, err := newCallback(ctx, app, host, "0")
 		if err != nil {
 			return registration{}, nil, err
 		}
@@ -76,7 +92,7 @@ func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resourc
 		if err == nil {
 			return reg, cb, nil
 		}
-		cb.close()
+		cb.close(err)
 		if refused = err; !redirectRefused(err) {
 			break
 		}
@@ -84,7 +100,7 @@ func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resourc
 	return registration{}, nil, refused
 }
 
-func newCallback(ctx context.Context, host, port string) (*callback, error) {
+func newCallback(ctx context.Context, app App, host, port string) (*callback, error) {
 	var lc net.ListenConfig
 	first, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
@@ -99,7 +115,8 @@ func newCallback(ctx context.Context, host, port string) (*callback, error) {
 			listeners = append(listeners, second)
 		}
 	}
-	cb := &callback{host: net.JoinHostPort(host, port), answers: make(chan callbackAnswer, 1)}
+	cb := &callback{host: net.JoinHostPort(host, port), app: app, answers: make(chan callbackAnswer, 1),
+		over: make(chan struct{}), shown: make(chan struct{}, 1)}
 	cb.server = &http.Server{Handler: cb, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 	for _, l := range listeners {
 		cb.serving.Go(func() { _ = cb.server.Serve(l) }) // ends with Shutdown
@@ -109,11 +126,11 @@ func newCallback(ctx context.Context, host, port string) (*callback, error) {
 
 func (cb *callback) url() string { return "http://" + cb.host + callbackPath }
 
-// expect names the state that the answer must carry, and the issuer it may name.
-func (cb *callback) expect(state string, issuer *url.URL) {
+// expect lets an answer in.
+func (cb *callback) expect(e expected) {
 	cb.mu.Lock()
 	defer cb.mu.Unlock()
-	cb.state, cb.issuer = state, issuer
+	cb.expected = e
 }
 
 func (cb *callback) wait(ctx context.Context) (callbackAnswer, error) {
@@ -125,10 +142,31 @@ func (cb *callback) wait(ctx context.Context) (callbackAnswer, error) {
 	}
 }
 
-// close ends the server once the page that it is sending is out.
-func (cb *callback) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+const (
+	// lastPageTimeout is how long a browser that was sent on may take to ask for
+	// the last page, when the login is over.
+	lastPageTimeout = 2 * time.Second
+	// outcomeTimeout is how long that page waits for the end of the login. A
+	// Config.Open that waits for its browser must not wait for itself.
+	outcomeTimeout = 10 * time.Second
+)
+
+// close ends the server once the browser has the page that tells how the login
+// ended.
+func (cb *callback) close(err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lastPageTimeout)
 	defer cancel()
+	cb.mu.Lock()
+	cb.outcome = outcome(cb.app, err)
+	answered := cb.answered
+	cb.mu.Unlock()
+	close(cb.over)
+	if answered {
+		select {
+		case <-cb.shown:
+		case <-ctx.Done():
+		}
+	}
 	if cb.server.Shutdown(ctx) != nil {
 		_ = cb.server.Close()
 	}
@@ -154,46 +192,89 @@ func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET", http.StatusMethodNotAllowed)
 		return
 	}
-	status, page := cb.take(r.URL.Query())
+	q := r.URL.Query()
+	status, page := cb.take(q)
+	if status == http.StatusSeeOther {
+		h.Set("Location", callbackPath)
+		w.WriteHeader(status)
+		return
+	}
+	last := status == http.StatusOK
+	if last {
+		select {
+		case <-cb.over:
+			page = cb.outcome // does not change any more
+		case <-time.After(outcomeTimeout):
+			page = unknownOutcome
+		case <-r.Context().Done():
+			return
+		}
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_ = page.write(w) // a browser that has gone has seen enough
+	if last {
+		select {
+		case cb.shown <- struct{}{}:
+		default:
+		}
+	}
 }
 
-type page struct{ Title, Text string }
-
-// take decides what an answer is worth.
+// take decides what a request is worth: 303 if it brought the answer, 200 if it
+// may have the last page, anything else with a page of its own.
 func (cb *callback) take(q url.Values) (int, page) {
 	cb.mu.Lock()
 	defer cb.mu.Unlock()
-	state := q.Get("state")
+	if cb.answered && len(q) == 0 {
+		return http.StatusOK, page{}
+	}
+	want := cb.expected
+	answer := callbackAnswer{code: q.Get("code")}
+	if code := q.Get("error"); code != "" {
+		answer = callbackAnswer{code: code, isError: true, description: q.Get("error_description")}
+	}
 	switch {
-	case cb.state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(cb.state)) != 1:
-		return http.StatusBadRequest, page{"This is not the login that is waiting",
+	case want.state == "" || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(want.state)) != 1:
+		return http.StatusBadRequest, page{"odd", "This is not the login that is waiting",
 			"The address does not belong to the login that your terminal is waiting for. Open the address shown there again."}
-	case q.Has("iss") && !sameIssuer(q.Get("iss"), cb.issuer):
-		return http.StatusBadRequest, page{"Another server answered",
-			"The answer names another authorization server than the one that was asked. Nothing was accepted."}
+	case (want.named || q.Has("iss")) && !sameIssuer(q.Get("iss"), want.issuer):
+		return http.StatusBadRequest, page{"odd", "Another server answered",
+			"The answer does not come from the authorization server that was asked. Nothing was accepted."}
 	case cb.answered:
-		return http.StatusGone, page{"Already done", "This login was answered before. You can close this tab."}
-	case q.Get("error") != "":
-		cb.answered = true
-		cb.answers <- callbackAnswer{code: q.Get("error"), isError: true, description: q.Get("error_description")}
-		return http.StatusOK, page{"Not logged in", "The login was refused. Your terminal says more. You can close this tab."}
-	case q.Get("code") == "":
-		return http.StatusBadRequest, page{"No code", "The answer carries no code. Open the address shown in your terminal again."}
+		return http.StatusGone, page{"odd", "Already done", "This login was answered before. You can close this tab."}
+	case answer.code == "":
+		return http.StatusBadRequest, page{"odd", "No code", "The answer carries no code. Open the address shown in your terminal again."}
 	}
 	cb.answered = true
-	cb.answers <- callbackAnswer{code: q.Get("code")}
-	return http.StatusOK, page{"Logged in", "Your terminal carries on by itself. You can close this tab."}
+	cb.answers <- answer
+	return http.StatusSeeOther, page{}
+}
+
+// page is what the browser shows. Kind is good, bad or odd.
+type page struct{ Kind, Title, Text string }
+
+var unknownOutcome = page{"odd", "Answer received", "Your terminal has the answer and is still at work on it. You can close this tab."}
+
+func outcome(app App, err error) page {
+	host := app.Origin.Host()
+	var refused *RefusedError
+	switch {
+	case err == nil:
+		return page{"good", "Logged in", "You are logged in to " + host + ". Your terminal carries on by itself; you can close this tab."}
+	case errors.As(err, &refused):
+		return page{"bad", "Not logged in", "The login to " + host + " was refused. Your terminal says more; you can close this tab."}
+	}
+	return page{"bad", "Not logged in", "The login to " + host + " failed. Your terminal says why; you can close this tab."}
 }
 
 //go:embed callback.html
 var callbackHTML string
 
-// write fills the two places of callback.html. html/template would double the
-// size of what this package links, for two texts of our own.
+// write fills the places of callback.html. html/template would double the size of
+// what this package links, for three texts of our own.
 func (p page) write(w io.Writer) error {
-	_, err := strings.NewReplacer("{{.Title}}", html.EscapeString(p.Title), "{{.Text}}", html.EscapeString(p.Text)).WriteString(w, callbackHTML)
+	_, err := strings.NewReplacer("{{.Kind}}", html.EscapeString(p.Kind), "{{.Title}}", html.EscapeString(p.Title),
+		"{{.Text}}", html.EscapeString(p.Text)).WriteString(w, callbackHTML)
 	return err
 }

@@ -54,7 +54,12 @@ func newOIDC(t *testing.T) *oidc {
 	if modules == "" {
 		scripttest.Missing(t, "npm oidc-provider", "it")
 	}
-	s := &oidc{bed: newBed(t), modules: t.TempDir(), program: node}
+	dir, err := os.MkdirTemp("", "oidc-") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &oidc{bed: newBed(t), modules: dir, program: node}
 	if err := os.Symlink(filepath.Dir(modules), filepath.Join(s.modules, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +282,8 @@ func (s *oidc) opener(until string, seen func(login *url.URL, prompts []string, 
 		s.mu.Unlock()
 		var visit sync.WaitGroup
 		visit.Go(func() {
-			prompts, end, err := s.visit(s.Context(), link, until)
+			// The test may end before the person has seen the last page.
+			prompts, end, err := s.visit(context.WithoutCancel(s.Context()), link, until)
 			if err != nil {
 				s.Error("the person at the browser:", err)
 			}
@@ -445,6 +451,33 @@ func TestRealServerRevokesOnLogout(t *testing.T) {
 	var required *access.LoginRequiredError
 	if _, err := s.get(s.client(nil), access.Policy{}, page); !errors.As(err, &required) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The server names itself in each answer (RFC 9207): one that does not, or that
+// names another, comes from elsewhere, even if it has the state.
+func TestRealServerNamesItself(t *testing.T) {
+	s := newOIDC(t)
+	c := s.client(func(cfg *access.Config) {
+		visit := cfg.Open
+		cfg.Open = func(ctx context.Context, link string) error {
+			q := s.url(link).Query()
+			for _, iss := range []string{"", "&iss=https://evil.example.net"} {
+				resp, err := s.pages.Get(q.Get("redirect_uri") + "?code=x&state=" + q.Get("state") + iss)
+				if err != nil {
+					return err
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil || resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "Another server answered") {
+					t.Errorf("with %q: %s, %v\n%s", iss, resp.Status, err, body)
+				}
+			}
+			return visit(ctx, link)
+		}
+	})
+	if body, err := s.get(c, ask, page); err != nil || body != "hello ada" {
+		t.Errorf("%q, %v", body, err)
 	}
 }
 

@@ -28,6 +28,7 @@ type serverMetadata struct {
 	GrantTypes            []string `json:"grant_types_supported"`
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
 	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	NamesItself           bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 }
 
 // server fetches and checks the metadata of the authorization server at issuer.
