@@ -34,17 +34,16 @@ var adapters = []string{}
 
 // programModules are the modules that our programs and libraries may import; a new one needs a reason in its commit.
 var programModules = []string{
-	"github.com/99designs/keyring",  // keyrings of the desktop systems
-	"github.com/danieljoos/wincred", // Credential Manager of Windows, entries that keyring cannot list
-	"github.com/godbus/dbus/v5",     // Secret Service with a deadline
-	"github.com/gofrs/flock",        // locks that end with their holder
-	"github.com/golang-jwt/jwt/v5",  // signed metadata and tokens
-	"github.com/urfave/cli/v2",      // commands and flags
-	"golang.org/x/crypto",           // NaCl box of the transfer, argon2, ssh
-	"golang.org/x/net",              // proxies of the environment, names beyond ASCII
-	"golang.org/x/oauth2",           // PKCE, code, refresh
-	"golang.org/x/sys",              // terminals, descriptors, Windows
-	"golang.org/x/term",             // questions
+	"github.com/99designs/keyring", // keyrings of the desktop systems
+	"github.com/godbus/dbus/v5",    // Secret Service with a deadline
+	"github.com/gofrs/flock",       // locks that end with their holder
+	"github.com/golang-jwt/jwt/v5", // signed metadata and tokens
+	"github.com/urfave/cli/v2",     // commands and flags
+	"golang.org/x/crypto",          // NaCl box of the transfer, argon2, ssh
+	"golang.org/x/net",             // proxies of the environment, names beyond ASCII
+	"golang.org/x/oauth2",          // PKCE, code, refresh
+	"golang.org/x/sys",             // terminals, descriptors, Windows
+	"golang.org/x/term",            // questions
 }
 
 // testModules are for tests and their servers alone.
