@@ -139,6 +139,7 @@ func testApp(env *Env) *cli.App {
 	app.Commands = []*cli.Command{
 		{Name: "dial", Usage: "dial a host", ArgsUsage: "HOST", Flags: []cli.Flag{
 			&cli.StringFlag{Name: "to", Usage: "where `HOST` is"}, &cli.BoolFlag{Name: "v"}, &cli.IntFlag{Name: "n", Value: 3},
+			&cli.DurationFlag{Name: "a-name-that-would-leave-no-room", Usage: "wait so `LONG`"},
 			&cli.BoolFlag{Name: "secret", Hidden: true}},
 			Action: func(c *cli.Context) error {
 				before, after, dashed := AfterDash(c)
@@ -166,6 +167,8 @@ flags:
   --to=HOST   where HOST is
   -v
   -n=VALUE    (default 3)
+  --a-name-that-would-leave-no-room=LONG
+              wait so LONG
   -h, --help  print this and end
 
 flags of every command:

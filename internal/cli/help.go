@@ -67,11 +67,7 @@ func flagLines(flags []cli.Flag) [][2]string {
 		if !ok {
 			continue
 		}
-		byDefault := d.GetDefaultText()
-		if byDefault == `""` {
-			byDefault = ""
-		}
-		lines = append(lines, flagLine(f.Names(), d.TakesValue(), d.GetUsage(), byDefault))
+		lines = append(lines, flagLine(f.Names(), d.TakesValue(), d.GetUsage(), d.GetDefaultText()))
 	}
 	return lines
 }

@@ -24,6 +24,9 @@ var (
 	versionLine = [2]string{"--version", "print the version and end"}
 )
 
+// widest is the left column at most; what is longer has a line to itself.
+const widest = 26
+
 func (p *helpPage) write(env *Env) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "usage: %s\n", strings.ReplaceAll(strings.TrimSpace(p.usage), "\n", "\n       "))
@@ -39,10 +42,17 @@ func (p *helpPage) write(env *Env) error {
 		fmt.Fprintf(&b, "\n%s:\n", l.title)
 		width := 0
 		for _, line := range l.lines {
-			width = max(width, len(line[0]))
+			if n := len(line[0]); n <= widest {
+				width = max(width, n)
+			}
 		}
 		for _, line := range l.lines {
-			text := fmt.Sprintf("  %-*s  %s", width, line[0], strings.TrimSpace(line[1]))
+			left, right := line[0], strings.TrimSpace(line[1])
+			if len(left) > widest && right != "" {
+				fmt.Fprintf(&b, "  %s\n", left)
+				left = ""
+			}
+			text := fmt.Sprintf("  %-*s  %s", width, left, right)
 			b.WriteString(strings.TrimRight(text, " ") + "\n")
 		}
 	}
@@ -70,7 +80,9 @@ func flagLine(names []string, takesValue bool, usage, byDefault string) [2]strin
 	}
 	if takesValue {
 		left += "=" + value
-		if byDefault != "" {
+		switch byDefault {
+		case "", "0", "0s", `""`:
+		default:
 			usage += fmt.Sprintf(" (default %s)", byDefault)
 		}
 	}
