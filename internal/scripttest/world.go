@@ -138,7 +138,10 @@ func (w *World) Set(vars ...string) { w.extra = append(w.extra, vars...) }
 // vars is the environment of the world's programs. The machine's own is not part of it.
 func (w *World) vars(path string) []string {
 	if buildDir != "" {
-		path = buildDir + string(filepath.ListSeparator) + path
+		// Behind the programs that the test binary plays, which are first on its PATH:
+		// the folder is shared and may have older ones from the tests of others.
+		played, rest, _ := strings.Cut(path, string(filepath.ListSeparator))
+		path = strings.Join([]string{played, buildDir, rest}, string(filepath.ListSeparator))
 	}
 	if w.Git.Path != "" {
 		if own, err := exec.LookPath("git"); err != nil || own != w.Git.Path {
