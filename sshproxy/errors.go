@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -101,7 +102,8 @@ type CutError struct {
 }
 
 func (e *CutError) Error() string {
-	return fmt.Sprintf("sshproxy: connection cut after %s: %v", e.Stats, e.Err)
+	cause := strings.TrimPrefix(e.Err.Error(), "sshproxy: ")
+	return fmt.Sprintf("sshproxy: connection cut after %s: %s", e.Stats, cause)
 }
 
 func (e *CutError) Unwrap() error { return e.Err }

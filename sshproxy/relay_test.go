@@ -99,7 +99,7 @@ func TestRelaySilentPeer(t *testing.T) {
 		in, w := io.Pipe()
 		go w.Write([]byte("hello"))
 		stats, err := sshproxy.Relay(t.Context(), c, in, io.Discard, nil)
-		const text = "sshproxy: connection cut after 5 bytes sent and 4 received in 1m30s: sshproxy: no sign of life for 1m30s: 2 pings without an answer"
+		const text = "sshproxy: connection cut after 5 bytes sent and 4 received in 1m30s: no sign of life for 1m30s: 2 pings without an answer"
 		var cut *sshproxy.CutError
 		if !errors.As(err, &cut) || cut.Stats != stats || stats.End != sshproxy.EndFailed || err.Error() != text {
 			t.Errorf("%+v, %v", stats, err)

@@ -16,6 +16,10 @@ import (
 
 // explain says what an error means and what to do about it.
 func explain(err error) error {
+	var cut *sshproxy.CutError
+	if errors.As(err, &cut) {
+		return door.Explain(&cli.Error{Err: cut, Hints: cutHints(cut)})
+	}
 	var handshake *sshproxy.HandshakeError
 	if !errors.As(err, &handshake) {
 		return door.Explain(err)
@@ -65,6 +69,26 @@ func hints(e *sshproxy.HandshakeError, host string) []string {
 		return []string{"Access let the request pass; the server behind it refused"}
 	case e.StatusCode == http.StatusTooManyRequests:
 		return []string{"too many connections in a short time; wait a moment"}
+	}
+	return nil
+}
+
+// cutHints are for connections that were lost.
+func cutHints(cut *sshproxy.CutError) []string {
+	var (
+		silent *sshproxy.PingError
+		closed *sshproxy.CloseError
+		broken *sshproxy.ProtocolError
+	)
+	switch {
+	case errors.As(cut, &silent):
+		return []string{"the network on the way went dead; if the server was only busy, have more patience: --ping=2m, or --ping=0 for any"}
+	case errors.As(cut, &closed) && (closed.Code == 1001 || closed.Code == 1012 || closed.Code == 1013):
+		return []string{"the edge restarts its machines now and then, which ends what goes through them; connect again"}
+	case errors.As(cut, &broken):
+		return []string{"something on the way changes what is sent; a proxy that inspects TLS may"}
+	case errors.Is(cut, sshproxy.ErrNoCloseFrame):
+		return []string{"if the server had not ended by itself, the connection was lost on the way: connect again"}
 	}
 	return nil
 }

@@ -18,11 +18,19 @@ import (
 // grace is how long open connections may go on after the first signal.
 const grace = 10 * time.Second
 
-// serve relays each connection to p.listen until ctx ends.
-func (p *proxy) serve(ctx context.Context, d *sshproxy.Dialer, relay *sshproxy.RelayOptions, logger *slog.Logger) error {
+// serve relays each connection to p.listen until ctx ends. It logs in before it
+// accepts the first one: clients give up sooner than a person has logged in.
+// Under systemd nobody is there yet.
+func (p *proxy) serve(ctx context.Context, d *sshproxy.Dialer, relay *sshproxy.RelayOptions, logger *slog.Logger, login func() error) error {
 	l, err := p.listener(ctx)
 	if err != nil {
 		return err
+	}
+	if p.listen != "systemd" {
+		if err := login(); err != nil {
+			l.Close()
+			return err
+		}
 	}
 	p.env.Note("listening on %s", l.Addr())
 	return sshproxy.Serve(ctx, l, d, &sshproxy.ServeOptions{

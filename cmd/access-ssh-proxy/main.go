@@ -7,7 +7,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -55,13 +58,13 @@ func parse(env *cli.Env) (*proxy, error) {
 	flags.StringVar(&p.listen, "listen", "", "serve connections at `ADDR` in place of standard input and output: host:port, unix:PATH, or systemd")
 	flags.Var(headerFlag(p.header), "header", "send `NAME: VALUE` with the upgrade; may be repeated; no secrets, others see command lines")
 	flags.StringVar(&p.tokenID, "service-token-id", "", "use the service token `ID`; its secret comes from CF_ACCESS_CLIENT_SECRET or --service-token-secret-file")
-	flags.StringVar(&p.tokenFile, "service-token-secret-file", "", "read the secret of that token from `FILE`")
+	flags.StringVar(&p.tokenFile, "service-token-secret-file", "", "read the secret of that token from `FILE`; with --listen, - is standard input")
 	flags.StringVar(&p.door.Network.ConnectTo, "connect-to", "", "connect to `HOST:PORT` in place of what HOST resolves to")
 	flags.StringVar(&p.door.Network.CAFile, "ca-file", "", "trust the certificate authorities in `FILE`, and no others")
 	flags.StringVar(&p.door.Network.ClientCert, "client-cert", "", "show the client certificate in `FILE` (PEM, key included)")
 	flags.StringVar(&p.door.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
-	flags.DurationVar(&p.ping, "ping", 0, "ping after so much silence, and give up after two pings without an answer (default 30s; negative: never)")
-	flags.DurationVar(&p.linger, "linger", 0, "after the end of the input, wait so long for the rest of the answer (default 60s; negative: for ever)")
+	flags.DurationVar(&p.ping, "ping", sshproxy.DefaultPingInterval, "ping after `TIME` of silence, and give up after two pings without an answer; 0: never")
+	flags.DurationVar(&p.linger, "linger", sshproxy.DefaultLinger, "after the end of the input, wait for the rest of the answer until nothing has come for `TIME`; negative: for ever")
 	flags.StringVar(&p.log.file, "log-file", "", "write what happens to `FILE`, without secrets")
 	flags.StringVar(&p.log.level, "log-level", "", "`LEVEL` of that: debug, info, warn or error (default info)")
 	flags.BoolVar(&p.log.verbose, "v", false, "tell what happens on standard error")
@@ -75,7 +78,10 @@ service token in CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET. In ~/.ssh/conf
   Host git.example.com
     ProxyCommand access-ssh-proxy --hostname=%h
 
-  access-ssh-proxy --listen 127.0.0.1:2222 git.example.com     for programs without ProxyCommand`,
+  access-ssh-proxy --listen 127.0.0.1:2222 git.example.com     for programs without ProxyCommand
+
+A PORT, such as ssh's %p, is accepted and not used: which service is behind HOST is
+decided by its tunnel.`,
 	})
 	if err != nil {
 		return nil, err
@@ -88,6 +94,13 @@ service token in CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET. In ~/.ssh/conf
 	case p.host != "" && len(args) <= 1:
 	default:
 		return nil, cli.Usagef("one HOST is wanted, as --hostname=HOST or as argument")
+	}
+	// To the library zero means the default.
+	if p.ping == 0 {
+		p.ping = -1
+	}
+	if p.linger == 0 {
+		p.linger = 1
 	}
 	if _, host, ok := strings.Cut(p.host, "@"); ok && !strings.Contains(p.host, "/") {
 		p.host = host
@@ -128,6 +141,9 @@ func (p *proxy) run(ctx context.Context) error {
 		return err
 	}
 	policy := d.Policy(door.Caller{Origin: o, Named: true})
+	// Browsers reach an application with Managed OAuth by its cookie, so a JWT
+	// passes. Whether an OAuth token does on an upgrade is documented nowhere.
+	policy.JWT = true
 	dialer := &sshproxy.Dialer{
 		URL: &url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/" + strings.TrimPrefix(u.Path, "/")},
 		Options: &sshproxy.DialOptions{
@@ -139,7 +155,10 @@ func (p *proxy) run(ctx context.Context) error {
 	}
 	relay := &sshproxy.RelayOptions{Linger: p.linger}
 	if p.listen != "" {
-		return p.serve(ctx, dialer, relay, logger)
+		return p.serve(ctx, dialer, relay, logger, func() error {
+			_, err := d.Client.Credential(ctx, u, policy)
+			return err
+		})
 	}
 	conn, err := dialer.Dial(ctx)
 	if err != nil {
@@ -169,10 +188,33 @@ func (p *proxy) serviceToken(o access.Origin) (*access.BoundServiceToken, error)
 		}
 		return t, nil
 	}
-	b, err := os.ReadFile(p.tokenFile)
+	secret, err := p.readSecret()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("secret of the service token: %w", err)
 	}
-	t.Secret = access.NewSecret(strings.TrimSpace(string(b)))
+	t.Secret = access.NewSecret(secret)
 	return t, nil
+}
+
+// readSecret reads --service-token-secret-file.
+func (p *proxy) readSecret() (string, error) {
+	if p.tokenFile == "-" && p.listen == "" {
+		return "", cli.Usagef("standard input is the stream: - needs --listen")
+	}
+	f := p.env.Stdin
+	if p.tokenFile != "-" {
+		file, err := os.Open(p.tokenFile)
+		if err != nil {
+			return "", err
+		}
+		defer file.Close()
+		f = file
+	}
+	const limit = 4 << 10
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	secret := strings.TrimSpace(string(b))
+	if err == nil && (secret == "" || len(b) > limit || strings.ContainsAny(secret, "\r\n")) {
+		err = errors.New("want one line")
+	}
+	return secret, err
 }
