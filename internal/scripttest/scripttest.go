@@ -49,6 +49,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -239,14 +240,14 @@ func poll(ok func() bool) bool {
 	}
 }
 
-// build builds programs of ours into a folder that all test packages share, one package at a time. The go command links only what
-// has changed.
+// build builds programs of ours into a folder for these alone, one package at a time. The go command links only what has changed.
+// With another package's programs beside them, one that was built yesterday would run in place of the one that the test plays.
 func build(names []string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, ".testbed", "bin")
+	dir := filepath.Join(root, ".testbed", "programs", strings.Join(slices.Sorted(slices.Values(names)), "+"))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
