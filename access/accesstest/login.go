@@ -173,7 +173,7 @@ func (t *Team) clickedLogin(w http.ResponseWriter, r *http.Request, answer strin
 // target: Chromium holds the page's form-action against each of them.
 func (t *Team) loginPage(w http.ResponseWriter, app App, action, id, target string) {
 	page(w, http.StatusOK, "Log in to "+app.Name, "<p>Team <strong>"+html.EscapeString(t.settings().Name)+
-		"</strong>. This is an emulated login: any e-mail address will do.</p>", &form{
+		"</strong>. This is an emulated login: any address will do.</p>", &form{
 		action: action, id: id, email: true, targets: []string{target, "https:"},
 		buttons: []button{{"login", "Log in", true}, {"cancel", "Cancel", false}},
 	})
