@@ -47,12 +47,18 @@ func (a App) covers(p string) bool {
 }
 
 // sessionKey names the application's session in a Store. Audience and team make
-// it: one application may span hosts, and its token is valid on all of them.
+// it: one application may span hosts, and its token is valid on all of them. It
+// does not span ports: the metadata that proves a host's application names none,
+// and whoever has another port of the host can repeat it.
 func (a App) sessionKey() string {
 	if a.bearer() {
 		return "oauth/" + a.Team + "/" + string(a.Origin) + a.Path
 	}
-	return "session/" + a.Team + "/" + a.Audience
+	key := "session/" + a.Team + "/" + a.Audience
+	if u := a.Origin.URL(); u.Scheme != "https" || u.Port() != "" {
+		key += "/" + u.Scheme + ":" + u.Port()
+	}
+	return key
 }
 
 func orgKey(team string) string { return "org/" + team }

@@ -61,6 +61,12 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	case ModeServiceToken:
 		return Credential{}, &RefusedError{App: app, Cause: ServiceTokenRequired}
 	}
+	if app.byJWT && app.Audience == "" {
+		// Its team is what it says itself. A login by transfer could be led to any
+		// application of that team, whose token would then be sent here.
+		return Credential{}, &DiscoveryError{Origin: o, Step: "metadata",
+			Err: errors.New("the host offers Managed OAuth alone: it sends no signed metadata, without which it gets no JWT")}
+	}
 	before, _ := c.loadSession(ctx, app)
 	began := c.now()
 	refusal := p.mayLogin(ctx)

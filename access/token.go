@@ -31,7 +31,7 @@ func (t *tokenClaims) account() string {
 }
 
 // verifyToken checks a token that claims to be of the team, of the given type,
-// and, for application tokens, for the audience.
+// and, for application tokens, for the audience, which none of them is without.
 func (c *Client) verifyToken(ctx context.Context, raw, team, typ, audience string) (*tokenClaims, error) {
 	var t tokenClaims
 	if err := c.verify(ctx, team, raw, &t); err != nil {
@@ -42,7 +42,7 @@ func (c *Client) verifyToken(ctx context.Context, raw, team, typ, audience strin
 		return nil, fmt.Errorf("issued by %q, not by %q", cut(t.Issuer), "https://"+team)
 	case t.Type != "" && t.Type != typ:
 		return nil, fmt.Errorf("a token of type %q, not %q", cut(t.Type), typ)
-	case audience != "" && !slices.Contains(t.Audience, audience):
+	case typ == "app" && !slices.Contains(t.Audience, audience):
 		return nil, errors.New("audience mismatch")
 	case t.ExpiresAt == nil:
 		return nil, errors.New("no expiry")

@@ -1,0 +1,103 @@
+package access_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/access/accesstest"
+)
+
+// reply is the answer of a hostile server that a test puts in the place of one.
+func reply(req *http.Request, status int, h http.Header, body string) *http.Response {
+	if h == nil {
+		h = http.Header{}
+	}
+	return &http.Response{StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, Body: io.NopCloser(strings.NewReader(body)), Request: req}
+}
+
+// Signed metadata names a host and no port, and whoever asks for it gets it. A
+// server on another port of the host that repeats it gets no session by that.
+func TestOtherPortRepeatsMetadata(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	if _, err := b.get(b.client(nil), ask, page); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	c := b.client(func(cfg *access.Config) {
+		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Host != "git.example.com:8443" {
+				return b.rt.RoundTrip(req)
+			}
+			asked++
+			if req.Header.Get("Cf-Access-Token") != "" || req.Header.Get("Cookie") != "" {
+				t.Error("a session arrived at the other port")
+			}
+			genuine, err := http.NewRequest(http.MethodHead, "https://git.example.com/", nil)
+			if err != nil {
+				return nil, err
+			}
+			genuine.Header.Set("Cf-Access-Metadata-Request", "true")
+			resp, err := b.rt.RoundTrip(genuine)
+			if err != nil {
+				return nil, err
+			}
+			resp.Body.Close()
+			return reply(req, resp.StatusCode, resp.Header, ""), nil
+		})
+	})
+	if _, err := b.get(c, access.Policy{}, "https://git.example.com:8443/repo.git"); err == nil || asked == 0 {
+		t.Errorf("%d requests to the other port, and then %v", asked, err)
+	}
+	if _, err := b.client(nil).Credential(t.Context(), b.url(page), access.Policy{}); err != nil {
+		t.Errorf("the session of the host itself: %v", err)
+	}
+}
+
+// A host that offers Managed OAuth names its team in a document that nobody signed,
+// and no audience. A caller that wants a JWT there gets none: whatever application
+// of that team a person was led to, its token would go to this host.
+func TestUnsignedTeamGetsNoJWT(t *testing.T) {
+	b := newBed(t)
+	victim := b.app(accesstest.App{Allow: true})
+	stolen := ""
+	b.edge.Handle("evil.example.net", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if tok := req.Header.Get("Cf-Access-Token"); tok != "" {
+			stolen = tok
+			return
+		}
+		switch req.URL.Path {
+		case "/rm":
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"resource":"https://evil.example.net","team_domain":%q,"authorization_servers":[%q]}`, b.team.Domain(), b.team.URL())
+		case "/cdn-cgi/access/cli": // the login page, for a browser
+			q := req.URL.Query()
+			q.Set("aud", victim.App().AUD)
+			q.Set("redirect_url", "https://git.example.com/?token="+url.QueryEscape(q.Get("token")))
+			http.Redirect(w, req, "https://git.example.com/cdn-cgi/access/cli?"+q.Encode(), http.StatusFound)
+		default:
+			w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="https://evil.example.net/rm"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	policy := ask
+	policy.JWT = true
+	_, err := b.client(nil).Credential(t.Context(), b.url("https://evil.example.net/"), policy)
+	if stolen != "" {
+		t.Error("a token of the team's application went to the host")
+	}
+	var discovery *access.DiscoveryError
+	if !errors.As(err, &discovery) || discovery.Step != "metadata" {
+		t.Errorf("got %v", err)
+	}
+	if n := b.logins(); n != 0 {
+		t.Errorf("a person was asked %d times", n)
+	}
+}
