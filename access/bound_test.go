@@ -101,3 +101,36 @@ func TestUnsignedTeamGetsNoJWT(t *testing.T) {
 		t.Errorf("a person was asked %d times", n)
 	}
 }
+
+// The edge finds the application by the Host header: a request that names another
+// host there, as a reverse proxy's may, carries nothing.
+func TestHostHeaderNamesAnotherHost(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	b.edge.Handle("elsewhere.example.net", http.NotFoundHandler())
+	c := b.client(nil)
+	cr, err := c.Credential(t.Context(), b.url(page), ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"elsewhere.example.net", "git.example.com:8443", "git.example.com.", "GIT.example.com:443", ""} {
+		req := &http.Request{Method: http.MethodGet, URL: b.url(page), Host: host}
+		same := host == "" || strings.HasPrefix(strings.ToLower(host), "git.example.com") && !strings.HasSuffix(host, "8443")
+		if cr.Apply(req) != same || (len(req.Header) > 0) != same {
+			t.Errorf("%q: %d headers", host, len(req.Header))
+		}
+	}
+	req, err := http.NewRequest(http.MethodGet, page, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "elsewhere.example.net"
+	if resp, err := c.Transport(nil, access.Policy{}).RoundTrip(req); err == nil {
+		resp.Body.Close()
+		t.Errorf("sent, and answered with %s", resp.Status)
+	}
+	b.noLeaks(cr.Token().Reveal(), "git.example.com")
+	if b.stored("session/", "token") != cr.Token().Reveal() {
+		t.Error("the session is gone")
+	}
+}

@@ -96,10 +96,17 @@ func (cr Credential) Cookie() *http.Cookie {
 }
 
 // Apply adds the credential to req's headers if it covers req's URL, and reports
-// whether it did.
+// whether it did. A Host of the request's own, by which the edge finds whom it is
+// for, must name the same origin.
 func (cr Credential) Apply(req *http.Request) bool {
 	if cr.Kind == None || !cr.Covers(req.URL) {
 		return false
+	}
+	if req.Host != "" && !cr.Covers(&url.URL{Scheme: req.URL.Scheme, Host: req.Host, Path: req.URL.Path}) {
+		return false
+	}
+	if req.Header == nil {
+		req.Header = make(http.Header, 2)
 	}
 	for k, v := range cr.Header() {
 		req.Header[k] = v

@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 )
@@ -99,7 +100,13 @@ func (t *transport) send(req *http.Request, p Policy) (*http.Response, Credentia
 		return nil, cr, Answer{}, err
 	}
 	out := req.Clone(req.Context())
-	cr.Apply(out)
+	if !cr.Apply(out) && cr.Kind != None {
+		// Without the credential the answer would tell of a session what is not true.
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, cr, Answer{}, fmt.Errorf("access: the request to %s names the host %q", cr.App.Origin.Host(), cut(req.Host))
+	}
 	resp, err := t.base.RoundTrip(out)
 	if err != nil {
 		return nil, cr, Answer{}, err
