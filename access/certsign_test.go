@@ -209,3 +209,18 @@ func TestSignForPeopleOnly(t *testing.T) {
 		t.Errorf("asked %v", asked)
 	}
 }
+
+// Troubles of a moment are waited for.
+func TestSignAfterAnOutage(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	c := b.client(nil)
+	if _, err := c.Credential(t.Context(), b.url(page), ask); err != nil {
+		t.Fatal(err)
+	}
+	b.edge.Fail(b.team.Domain(), 2, accesstest.Unavailable, accesstest.ToPath(certSign))
+	key := newEd25519(t)
+	if got, err := c.SignSSHKey(t.Context(), b.url(page), key, ask); err != nil || !certifies(got, key) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
