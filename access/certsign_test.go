@@ -218,7 +218,7 @@ func TestSignAfterAnOutage(t *testing.T) {
 	if _, err := c.Credential(t.Context(), b.url(page), ask); err != nil {
 		t.Fatal(err)
 	}
-	b.edge.Fail(b.team.Domain(), 2, accesstest.Unavailable, accesstest.ToPath(certSign))
+	b.edge.Fail(b.team.Domain(), 2, accesstest.Unavailable, func(r *http.Request) bool { return r.URL.Path == certSign })
 	key := newEd25519(t)
 	if got, err := c.SignSSHKey(t.Context(), b.url(page), key, ask); err != nil || !certifies(got, key) {
 		t.Errorf("%q, %v", got, err)
