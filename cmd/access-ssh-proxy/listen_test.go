@@ -198,7 +198,7 @@ func TestListenSystemd(t *testing.T) {
 	}
 	defer f.Close()
 	// The shell stands for systemd: it knows the process id of the one that it becomes.
-	cmd := w.Command(t.Context(), "sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec access-ssh-proxy --listen systemd ssh.example.com`)
+	cmd := w.Command(t.Context(), "sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec access-ssh-proxy --listen systemd --linger=100ms ssh.example.com`)
 	cmd.ExtraFiles = []*os.File{f}
 	stderr := &syncBuffer{}
 	cmd.Stderr = stderr
@@ -236,7 +236,7 @@ func TestServiceTokenSecret(t *testing.T) {
 	}
 
 	l := &listener{stderr: &syncBuffer{}, network: "tcp"}
-	l.cmd = w.Command(t.Context(), "access-ssh-proxy", token, "--service-token-secret-file=-", "--listen=127.0.0.1:0", "ssh.example.com")
+	l.cmd = w.Command(t.Context(), "access-ssh-proxy", token, "--service-token-secret-file=-", "--listen=127.0.0.1:0", "--linger=100ms", "ssh.example.com")
 	l.cmd.Stdin, l.cmd.Stderr = strings.NewReader(w.Service.Secret()), l.stderr
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)

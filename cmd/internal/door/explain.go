@@ -190,9 +190,12 @@ func explainNetwork(err error, host string) []string {
 		invalid  x509.CertificateInvalidError
 		record   tls.RecordHeaderError
 		op       *net.OpError
+		proxy    *proxyError
 		deadline interface{ Timeout() bool }
 	)
 	switch {
+	case errors.As(err, &proxy):
+		return []string{proxy.hint()}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return []string{fmt.Sprintf("the name %q does not exist in the DNS that this machine asks; check the spelling, or whether a VPN or split DNS is needed", dns.Name)}
 	case errors.As(err, &dns):

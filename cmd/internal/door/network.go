@@ -64,14 +64,15 @@ func Network(env *cli.Env, o NetworkOptions) (*http.Transport, error) {
 		}
 	}
 	return &http.Transport{
-		Proxy:                 proxies(env),
-		DialContext:           dial,
-		TLSClientConfig:       conf,
-		ForceAttemptHTTP2:     true,
-		TLSHandshakeTimeout:   20 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   16,
+		Proxy:                  proxies(env),
+		OnProxyConnectResponse: proxyAnswered,
+		DialContext:            dial,
+		TLSClientConfig:        conf,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    20 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    16,
 	}, nil
 }
 
