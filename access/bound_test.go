@@ -134,3 +134,36 @@ func TestHostHeaderNamesAnotherHost(t *testing.T) {
 		t.Error("the session is gone")
 	}
 }
+
+// What a host says of its team without a signature does not get by the pin, and
+// does not reach a command that a person is told to copy.
+func TestUnsignedTeamClaims(t *testing.T) {
+	for name, server := range map[string]string{
+		"the host itself":  "https://git.example.com",
+		"a shell's syntax": "https://$(id).cloudflareaccess.com",
+		"two labels":       "https://team.evil.cloudflareaccess.com",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			app := b.app(accesstest.App{Allow: true})
+			if _, err := b.get(b.client(nil), ask, page); err != nil {
+				t.Fatal(err)
+			}
+			app.Set(func(a *accesstest.App) {
+				a.Metadata = accesstest.MetadataAbsent
+				a.OAuth = &accesstest.OAuth{Document: func(d map[string]any) { d["authorization_servers"] = []string{server} }}
+			})
+			b.edge.ClearLog()
+			for machine, c := range map[string]*access.Client{
+				"known host": b.client(nil),
+				"first use":  b.client(func(cfg *access.Config) { cfg.Store, cfg.Cache = newMemory(), cacheMemory{newMemory()} }),
+			} {
+				_, err := c.Discover(t.Context(), b.url(page))
+				var discovery *access.DiscoveryError
+				if !errors.As(err, &discovery) {
+					t.Errorf("%s: got %v", machine, err)
+				}
+			}
+		})
+	}
+}

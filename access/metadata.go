@@ -40,12 +40,17 @@ func (c *Client) isTeamDomain(host string) bool {
 		return host == c.team
 	}
 	for _, suffix := range teamSuffixes {
-		name, ok := strings.CutSuffix(host, suffix)
-		if ok && name != "" && !strings.ContainsAny(name, "./:@?#\\") {
+		if name, ok := strings.CutSuffix(host, suffix); ok && isLabel(name) {
 			return true
 		}
 	}
 	return false
+}
+
+// isLabel reports whether s is one label of a host name (RFC 1123 §2.1), in lower
+// case. A team's name is shown in commands to be copied.
+func isLabel(s string) bool {
+	return s != "" && len(s) <= 63 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // readMetadata verifies a metadata JWT for the origin. The team that it names is

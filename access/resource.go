@@ -16,7 +16,6 @@ import (
 type resourceMetadata struct {
 	Resource             string   `json:"resource"`
 	AuthorizationServers []string `json:"authorization_servers"`
-	TeamDomain           string   `json:"team_domain"`
 }
 
 // resource fetches and checks the metadata that app's challenge named. Its URL is
@@ -92,7 +91,9 @@ func (c *Client) authorizationServer(app App, m *resourceMetadata) (*url.URL, er
 }
 
 // resourceTeam learns the team of a Managed OAuth application whose answer carried
-// no signed metadata.
+// no signed metadata. What an unsigned document says of the team counts because the
+// login is at the team then: a host that names itself as the authorization server
+// could claim whatever team is pinned.
 func (c *Client) resourceTeam(ctx context.Context, app *App) error {
 	m, err := c.resource(ctx, *app)
 	if err != nil {
@@ -102,11 +103,10 @@ func (c *Client) resourceTeam(ctx context.Context, app *App) error {
 	if err != nil {
 		return &DiscoveryError{Origin: app.Origin, Step: "resource metadata", Err: err}
 	}
-	app.Team = as.Host
 	if sameOrigin(as, app.Origin.URL()) {
-		if app.Team = canonicalTeam(m.TeamDomain); !c.isTeamDomain(app.Team) {
-			return &DiscoveryError{Origin: app.Origin, Step: "resource metadata", Err: fmt.Errorf("%q is not a team domain", cut(m.TeamDomain))}
-		}
+		return &DiscoveryError{Origin: app.Origin, Step: "metadata",
+			Err: errors.New("the host is its own authorization server and sends no signed metadata, so that nothing tells its team")}
 	}
+	app.Team = as.Host
 	return nil
 }
