@@ -248,21 +248,7 @@ func TestOpenSSH(t *testing.T) {
 	dir := t.TempDir()
 	addr := startSSHD(t, sshd, dir)
 	w.Apps["ssh.example.com"].Set(func(a *accesstest.App) { a.TCP = accesstest.DialTCP(addr) })
-	user := os.Getenv("USER")
-	if user == "" {
-		user = "root"
-	}
-	config := filepath.Join(dir, "config")
-	write(t, config, fmt.Sprintf(`Host ssh.example.com
-  ProxyCommand access-ssh-proxy --hostname=%%h
-  User %s
-  IdentityFile %s
-  IdentitiesOnly yes
-  UserKnownHostsFile %s
-  StrictHostKeyChecking yes
-  BatchMode yes
-`, user, filepath.Join(dir, "id"), filepath.Join(dir, "known_hosts")))
-
+	config := sshConfig(t, dir)
 	run := func(stdin, name string, args ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -314,6 +300,26 @@ func write(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sshConfig writes an ssh_config for the sshd whose keys are in dir.
+func sshConfig(t *testing.T, dir string) (config string) {
+	t.Helper()
+	user := os.Getenv("USER")
+	if user == "" {
+		user = "root"
+	}
+	config = filepath.Join(dir, "config")
+	write(t, config, fmt.Sprintf(`Host ssh.example.com
+  ProxyCommand access-ssh-proxy --hostname=%%h
+  User %s
+  IdentityFile %s
+  IdentitiesOnly yes
+  UserKnownHostsFile %s
+  StrictHostKeyChecking yes
+  BatchMode yes
+`, user, filepath.Join(dir, "id"), filepath.Join(dir, "known_hosts")))
+	return config
 }
 
 // startSSHD runs a real sshd for this user, and returns its address.
