@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gitaccess/gitaccess/access/accesstest"
 	"github.com/gitaccess/gitaccess/internal/cli"
@@ -78,6 +81,61 @@ func playDemo(t *testing.T, vars ...string) (string, error) {
 		t.Errorf("left behind: %v", left)
 	}
 	return out.String(), err
+}
+
+// Ctrl-C while the demo waits for the person: no process and no file stays behind.
+func TestDemoInterrupted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no process groups to end")
+	}
+	dir := t.TempDir()
+	opened := filepath.Join(dir, "opened")
+	browser := filepath.Join(dir, "browser")
+	if err := os.WriteFile(browser, []byte("#!/bin/sh\n: >'"+opened+"'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tmp := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", tmp)
+	env := &cli.Env{Name: "demo", Args: []string{"--bin", scripttest.Build(t, programs...)}, Stdout: io.Discard, Stderr: io.Discard, Environ: os.Environ,
+		Getenv: func(name string) string {
+			return map[string]string{"DEMO_BROWSER": "1", "BROWSER": browser, "PATH": os.Getenv("PATH"), "TMPDIR": tmp}[name]
+		}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, env) }()
+	await(t, func() bool { _, err := os.Stat(opened); return err == nil })
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the demo ended with %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(tmp, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	// Whoever was started by the demo has its state folder in the environment.
+	await(t, func() bool { return len(processesOf(t, tmp)) == 0 })
+}
+
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not within a minute")
+		}
+	}
+}
+
+// processesOf returns the processes that have the folder in their environment, where the system shows it.
+func processesOf(t *testing.T, dir string) []string {
+	t.Helper()
+	all, _ := filepath.Glob("/proc/[0-9]*/environ")
+	return slices.DeleteFunc(all, func(path string) bool {
+		b, err := os.ReadFile(path)
+		return err != nil || !bytes.Contains(b, []byte("ACCESS_STATE_DIR="+dir))
+	})
 }
 
 var line = regexp.MustCompile(`(?m)^([✓✗]) .{46} +[0-9]+\.[0-9]{2} s  `)

@@ -206,7 +206,7 @@ func (w *world) command(ctx context.Context, name string, args ...string) *exec.
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env = w.dir, append(slices.Clone(w.env), w.token...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	inGroup(cmd)
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
