@@ -167,3 +167,84 @@ func TestUnsignedTeamClaims(t *testing.T) {
 		})
 	}
 }
+
+// A host that refuses a session and belongs to another team now gets neither a
+// login nor the session dropped, whatever audience its answer names, and however
+// short ago the application was seen.
+func TestRefusalByAnotherTeam(t *testing.T) {
+	for _, aud := range []string{"its own", "the pinned team's"} {
+		t.Run(aud, func(t *testing.T) {
+			b := newBed(t)
+			app := b.app(accesstest.App{Allow: true})
+			c := b.client(nil)
+			if _, err := b.get(c, ask, page); err != nil {
+				t.Fatal(err)
+			}
+			token := b.stored("session/", "token")
+			app.Move(b.edge.AddTeam("evil"))
+			if aud == "its own" {
+				app.Set(func(a *accesstest.App) { a.AUD = strings.Repeat("e", 64) })
+			}
+			check := ask
+			check.CheckEvery = 1
+			for name, try := range map[string]func() error{
+				"a request": func() error { _, err := b.get(c, ask, page); return err },
+				"a check":   func() error { _, err := c.Credential(t.Context(), b.url(page), check); return err },
+			} {
+				err := try()
+				var changed *access.TeamChangedError
+				if !errors.As(err, &changed) {
+					t.Errorf("%s: got %v", name, err)
+				}
+			}
+			if n := b.logins(); n != 1 {
+				t.Errorf("%d logins", n)
+			}
+			if b.stored("session/", "token") != token {
+				t.Error("the session was dropped on the word of the other team")
+			}
+		})
+	}
+}
+
+// A server behind Access may guard itself by OAuth as well. Its challenge is the
+// caller's business, and says nothing about the session.
+func TestOriginWithOAuthOfItsOwn(t *testing.T) {
+	b := newBed(t)
+	challenge := `Bearer resource_metadata="https://git.example.com/.well-known/oauth-protected-resource"`
+	token := b.team.AddServiceToken("ci")
+	b.app(accesstest.App{Allow: true, Services: []*accesstest.ServiceToken{token}, Origin: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", challenge)
+		w.WriteHeader(http.StatusUnauthorized)
+	})})
+	check := ask
+	check.CheckEvery = 1
+	for name, c := range map[string]*access.Client{
+		"session": b.client(nil),
+		"service token": b.client(func(cfg *access.Config) {
+			cfg.ServiceTokens = []access.BoundServiceToken{{ClientID: token.ID, Secret: access.NewSecret(token.Secret()), Hosts: []string{"git.example.com"}}}
+		}),
+	} {
+		for range 2 { // a session that is new, and one that is stored
+			req, err := http.NewRequest(http.MethodGet, page, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := c.Transport(nil, check).RoundTrip(req)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			resp.Body.Close()
+			if got := resp.Header.Get("WWW-Authenticate"); got != challenge {
+				t.Errorf("%s: status %s, challenge %q", name, resp.Status, got)
+			}
+		}
+	}
+	if n := b.logins(); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+	if b.stored("session/", "token") == "" {
+		t.Error("the session was dropped")
+	}
+}

@@ -41,8 +41,14 @@ func (c *Client) Credential(ctx context.Context, u *url.URL, p Policy) (Credenti
 			return Credential{}, err
 		}
 		cr, ok := c.credential(app, s)
-		if ok && cr.valid(c.now(), renewAhead) && c.stillAccepted(ctx, cr, u, r, p) {
-			return cr, nil
+		if ok && cr.valid(c.now(), renewAhead) {
+			accepted, err := c.stillAccepted(ctx, cr, u, r, p)
+			if err != nil {
+				return Credential{}, err
+			}
+			if accepted {
+				return cr, nil
+			}
 		}
 	}
 	return c.obtain(ctx, o, u, p)
@@ -274,6 +280,9 @@ func (c *Client) proveFresh(ctx context.Context, cr Credential, u *url.URL) erro
 	}
 	switch answer.Kind {
 	case AnswerLogin, AnswerOAuth:
+		if c.ofOrigin(ctx, cr, u, answer) {
+			return nil
+		}
 		if err := c.dropSession(ctx, cr); err != nil {
 			c.log.Warn("refused session not deleted", "err", err)
 		}
@@ -309,14 +318,15 @@ func (c *Client) try(ctx context.Context, cr Credential, u *url.URL) (Answer, er
 }
 
 // stillAccepted reports whether a stored session may be used as it is. It asks the
-// server at most once per policy.CheckEvery and host, whoever asks.
-func (c *Client) stillAccepted(ctx context.Context, cr Credential, u *url.URL, r *hostRecord, p Policy) bool {
+// server at most once per policy.CheckEvery and host, whoever asks. The error is
+// that of refused.
+func (c *Client) stillAccepted(ctx context.Context, cr Credential, u *url.URL, r *hostRecord, p Policy) (bool, error) {
 	stale := func(r *hostRecord) bool {
 		age := c.now().Sub(r.Checked)
 		return age < 0 || age >= p.CheckEvery
 	}
 	if p.CheckEvery <= 0 || !stale(r) {
-		return true
+		return true, nil
 	}
 	mine := false
 	err := c.updateHost(ctx, cr.App.Origin, func(r *hostRecord) {
@@ -325,31 +335,46 @@ func (c *Client) stillAccepted(ctx context.Context, cr Credential, u *url.URL, r
 		}
 	})
 	if err != nil || !mine {
-		return true
+		return true, nil
 	}
 	answer, err := c.try(ctx, cr, u)
-	if err != nil || answer.Kind != AnswerLogin && answer.Kind != AnswerOAuth {
-		return true
+	if err != nil || answer.Kind != AnswerLogin && answer.Kind != AnswerOAuth || c.ofOrigin(ctx, cr, u, answer) {
+		return true, nil
 	}
-	c.refused(ctx, cr, u, answer)
-	return false
+	return false, c.refused(ctx, cr, u)
 }
 
 // refused draws the consequence of an answer that wants a login although cr was
 // sent: either u belongs to another application of the same host, which is learnt,
-// or the session is dead and is dropped.
-func (c *Client) refused(ctx context.Context, cr Credential, u *url.URL, answer Answer) {
-	if answer.Audience == "" || answer.Audience != cr.App.Audience {
-		app, err := c.discover(ctx, cr.App.Origin, u.Path, Policy{})
-		if err != nil {
-			c.log.Warn("application not discovered", "err", err)
-		} else if app.Audience != cr.App.Audience || app.Mode != cr.App.Mode {
-			return
-		}
+// or the session is dead and is dropped. The host is asked who it is first, whatever
+// the answer says: one that has another team now gets a [*TeamChangedError], and no
+// person is sent there to log in.
+func (c *Client) refused(ctx context.Context, cr Credential, u *url.URL) error {
+	app, err := c.discover(ctx, cr.App.Origin, u.Path, Policy{})
+	var changed *TeamChangedError
+	switch {
+	case errors.As(err, &changed):
+		return changed
+	case err != nil:
+		c.log.Warn("application not discovered", "err", err)
+	case app.Audience != cr.App.Audience || app.Mode != cr.App.Mode:
+		return nil
 	}
 	if err := c.Reject(ctx, cr); err != nil {
 		c.log.Warn("refused session not deleted", "err", err)
 	}
+	return nil
+}
+
+// ofOrigin reports whether a challenge of Managed OAuth, in answer to a credential
+// that is no Bearer token, comes from the server behind Access, which may guard
+// itself in the same way: asked without a credential, Access wants something else.
+func (c *Client) ofOrigin(ctx context.Context, cr Credential, u *url.URL, answer Answer) bool {
+	if answer.Kind != AnswerOAuth || cr.Kind != JWT && cr.Kind != ServiceToken {
+		return false
+	}
+	app, err := c.discover(ctx, cr.App.Origin, u.Path, Policy{})
+	return err == nil && app.Mode != ModeOAuth
 }
 
 func (c *Client) lastAttempt(app App) attempt {

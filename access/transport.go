@@ -42,13 +42,18 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	again := t.policy
 	switch answer.Kind {
 	case AnswerLogin, AnswerOAuth:
+		if t.client.ofOrigin(req.Context(), cr, req.URL, answer) {
+			return resp, nil
+		}
 		if cr.Kind == ServiceToken {
 			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: ServiceTokenRefused, StatusCode: answer.StatusCode})
 		}
 		if cr.Fresh() {
 			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: notAccepted(cr, req), StatusCode: answer.StatusCode})
 		}
-		t.client.refused(req.Context(), cr, req.URL, answer)
+		if err := t.client.refused(req.Context(), cr, req.URL); err != nil {
+			return nil, t.refuse(resp, err)
+		}
 	case AnswerServiceOnly, AnswerUnauthorized, AnswerForbidden:
 		return t.final(resp, cr, answer)
 	default:
@@ -65,6 +70,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch answer.Kind {
 	case AnswerLogin, AnswerOAuth:
+		if t.client.ofOrigin(req.Context(), cr, req.URL, answer) {
+			return resp, nil
+		}
 		cause := notAccepted(cr, req)
 		if cr.Kind == ServiceToken {
 			cause = ServiceTokenRefused
