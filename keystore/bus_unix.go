@@ -65,8 +65,11 @@ func dialBus(ctx context.Context, addresses string) (*link, error) {
 		}
 		failed = errors.Join(failed, err)
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if errors.Is(failed, os.ErrDeadlineExceeded) { // the socket's deadline is the context's, and may come first
+		return nil, context.DeadlineExceeded
 	}
 	return nil, absent("no session bus answers: %w", failed)
 }
@@ -155,7 +158,7 @@ func (l *link) call(ctx context.Context, path dbus.ObjectPath, method string, ar
 // broken reports whether the connection, not what was asked of it, failed.
 func broken(err error) bool {
 	return errors.Is(err, dbus.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // errorName is the D-Bus name of an error, or "".

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -141,6 +142,28 @@ func TestSealing(t *testing.T) {
 		})
 	}
 
+	t.Run("many begin at once", func(t *testing.T) {
+		// A passphrase needs a salt, and there can be only one.
+		t.Setenv("ACCESS_KEYSTORE_PASSPHRASE", "correct horse battery staple")
+		dir := t.TempDir()
+		var stores []*keystore.Store
+		for range 8 {
+			stores = append(stores, openAs(t, "file", &keystore.Options{Dir: dir, Timeout: time.Minute}))
+		}
+		var wg sync.WaitGroup
+		for i, s := range stores {
+			wg.Go(func() {
+				if err := s.Put(t.Context(), fmt.Sprint(i), []byte(secret)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		s := openAs(t, "file", &keystore.Options{Dir: dir, Timeout: time.Minute})
+		if keys, err := s.List(t.Context(), ""); err != nil || len(keys) != 8 {
+			t.Errorf("%q, %v", keys, err)
+		}
+	})
 	t.Run("what was there before is still read", func(t *testing.T) {
 		dir := t.TempDir()
 		must(t, openAs(t, "file", &keystore.Options{Dir: dir}).Put(t.Context(), "k", []byte(secret)))

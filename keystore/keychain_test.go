@@ -91,6 +91,7 @@ func fakeSecurity(path string, args []string) int {
 func TestSecurityTool(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keychain")
 	t.Setenv("KEYSTORE_TEST_SECURITY", path)
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // with -race each exit of the test binary takes a second
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

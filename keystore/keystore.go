@@ -312,7 +312,8 @@ func (s *Store) bounded(ctx context.Context, work func(ctx context.Context) erro
 			err = within.Err()
 		}
 	}
-	if within.Err() == context.DeadlineExceeded && ctx.Err() == nil && !ours(err) {
+	late := errors.Is(err, context.DeadlineExceeded) || within.Err() == context.DeadlineExceeded
+	if late && ctx.Err() == nil && !ours(err) {
 		return &TimeoutError{s.Info().Backend, s.timeout}
 	}
 	return err

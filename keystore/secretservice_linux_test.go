@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,7 +142,10 @@ func TestSecretServiceSuite(t *testing.T) {
 func TestSecretServiceSuiteInParts(t *testing.T) {
 	unlockedKeyring(t)
 	t.Setenv("KEYSTORE_TEST_LIMIT", "2500")
-	suite(t, "secret-service", &keystoretest.Options{Processes: 8, Operations: 50, Kills: 20})
+	s := suite(t, "secret-service", &keystoretest.Options{Processes: 8, Operations: 50, Kills: 20})
+	if n := keystore.Blobs(t, s); n != 0 {
+		t.Errorf("%d items are left over", n)
+	}
 }
 
 func TestAutomaticChoiceOnLinux(t *testing.T) {
@@ -317,6 +321,35 @@ func TestWarmGetAsksTheKeyringOnce(t *testing.T) {
 	}
 }
 
+// A warm Get runs nothing and leaves the machine's network alone; what it opens are its memory and the bus.
+func TestWarmGetSystemCalls(t *testing.T) {
+	strace := scripttest.Need(t, "strace", "strace")
+	unlockedKeyring(t)
+	dir := t.TempDir()
+	must(t, openAs(t, "", &keystore.Options{Dir: dir, Timeout: time.Minute}).Put(t.Context(), "k", []byte("v")))
+	trace := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.Command(strace, "-f", "-qq", "-e", "trace=execve,socket,connect", "-o", trace, built(t, "start"), "get", "k")
+	cmd.Env = environ("ACCESS_STATE_DIR=" + dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "<nil>\n" {
+		t.Fatalf("%v: %q", err, out)
+	}
+	b, err := os.ReadFile(trace)
+	must(t, err)
+	got := map[string]int{}
+	for line := range strings.Lines(string(b)) {
+		_, call, _ := strings.Cut(line, " ")
+		call, _, _ = strings.Cut(strings.TrimSpace(call), ",")
+		if strings.HasPrefix(call, "connect(") || strings.HasPrefix(call, "execve(") {
+			call, _, _ = strings.Cut(call, "(")
+		}
+		got[call]++
+	}
+	if d := cmp.Diff(map[string]int{"execve": 1, "socket(AF_UNIX": 1, "connect": 1}, got); d != "" {
+		t.Errorf("%s\n%s", d, b)
+	}
+}
+
 func TestHangingBusIsWaitedForOnce(t *testing.T) {
 	bus := newDeadBus(t)
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", bus.address)
@@ -330,6 +363,12 @@ func TestHangingBusIsWaitedForOnce(t *testing.T) {
 	}
 	if n := bus.connections(); n != 1 {
 		t.Errorf("%d connections", n)
+	}
+	// And it is hung up on, not left to wait in a program that goes on.
+	c := bus.conns[0]
+	must(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Errorf("it is still connected: %v", err)
 	}
 	// Another bus is another keyring.
 	other := newDeadBus(t)

@@ -5,6 +5,7 @@ package keystore
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 
@@ -332,6 +333,9 @@ func (s *secretService) with(ctx context.Context, f func(*link) error) error {
 		}
 		err := f(s.link)
 		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded): // of a write; it is the context's and may come first
+			s.hangUp()
+			return context.DeadlineExceeded
 		case err != nil && (broken(err) || ctx.Err() != nil):
 			s.hangUp() // answers to what was given up on must not be taken for others
 			if ctx.Err() != nil {

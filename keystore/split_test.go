@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gitaccess/gitaccess/internal/state"
 )
 
 // memory is a backend that can be cut off after a number of changes, as by a kill.
@@ -151,6 +153,28 @@ func TestPartsThatDoNotFit(t *testing.T) {
 		if v, err := load(ctx, m, "k"); !errors.As(err, &corrupt) {
 			t.Errorf("%s: %d bytes, %v", name, len(v), err)
 		}
+	}
+}
+
+// The name of an entry is part of its seal.
+func TestSealKnowsItsName(t *testing.T) {
+	f := newFile(&config{getenv: func(name string) string {
+		return map[string]string{envPassphrase: "correct horse battery staple"}[name]
+	}})
+	f.dir, _ = state.Open(func(string) string { return t.TempDir() })
+	s, err := f.sealer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := s.seal("one", []byte("secret"))
+	if b, err := s.open("one", blob); err != nil || string(b) != "secret" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if b, err := s.open("two", blob); err == nil {
+		t.Errorf("opened under another name: %q", b)
+	}
+	if bytes.Equal(blob, s.seal("one", []byte("secret"))) {
+		t.Error("sealed twice it is the same")
 	}
 }
 

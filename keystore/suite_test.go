@@ -36,8 +36,8 @@ var exits []func()
 // atExit is for what all tests share.
 func atExit(f func()) { exits = append(exits, f) }
 
-// suite runs keystoretest against the store of a name.
-func suite(t *testing.T, name string, o *keystoretest.Options) {
+// suite runs keystoretest against the store of a name, and returns it.
+func suite(t *testing.T, name string, o *keystoretest.Options) *keystore.Store {
 	t.Helper()
 	t.Setenv("ACCESS_KEYSTORE", name)
 	t.Setenv("ACCESS_STATE_DIR", t.TempDir())
@@ -55,6 +55,7 @@ func suite(t *testing.T, name string, o *keystoretest.Options) {
 		return errors.As(err, &newer) && newer.Version == 2 && newer.Key != ""
 	}
 	keystoretest.Run(t, open, o)
+	return s
 }
 
 func TestFileSuite(t *testing.T) { suite(t, "file", &keystoretest.Options{}) }
