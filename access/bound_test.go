@@ -248,3 +248,75 @@ func TestOriginWithOAuthOfItsOwn(t *testing.T) {
 		t.Error("the session was dropped")
 	}
 }
+
+// A logout forgets the sessions of a host also when what was learnt about it is
+// lost, or is of another mode by now.
+func TestLogoutWithoutRecord(t *testing.T) {
+	for name, oauth := range map[string]*accesstest.OAuth{"session/": nil, "oauth/": {}} {
+		for _, lost := range []bool{true, false} {
+			b := newBed(t)
+			app := b.app(accesstest.App{Allow: true, OAuth: oauth})
+			c := b.client(nil)
+			if _, err := c.Credential(t.Context(), b.url(page), ask); err != nil {
+				t.Fatal(err)
+			}
+			if lost {
+				clear(b.cache.m)
+			} else {
+				app.Set(func(a *accesstest.App) {
+					a.OAuth = nil
+					if oauth == nil {
+						a.OAuth = &accesstest.OAuth{}
+					}
+				})
+				if _, err := c.Discover(t.Context(), b.url(page)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if found, err := c.Logout(t.Context(), "https://wiki.example.com"); found || err != nil {
+				t.Errorf("%s of another host: %v, %v", name, found, err)
+			}
+			found, err := c.Logout(t.Context(), "https://git.example.com")
+			if !found || err != nil || b.stored(name, "token") != "" {
+				t.Errorf("%s, record lost %v: found %v, %v; stored %v", name, lost, found, err, b.stored(name, "token") != "")
+			}
+		}
+	}
+}
+
+// A server that repeats in its refusal what it was sent does not put it into our
+// errors by that.
+func TestRefusedLogoutTellsNoToken(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	b.app(accesstest.App{Host: "mcp.example.com", Allow: true, OAuth: &accesstest.OAuth{}})
+	for _, raw := range []string{page, "https://mcp.example.com/"} {
+		if _, err := b.client(nil).Credential(t.Context(), b.url(raw), ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	org, refresh := b.stored("org/", "token"), b.stored("oauth/", "refresh_token")
+	c := b.client(func(cfg *access.Config) {
+		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			text := req.Header.Get("Cookie")
+			if req.Body != nil {
+				body, err := io.ReadAll(req.Body)
+				if err != nil {
+					return nil, err
+				}
+				text = string(body)
+			}
+			return reply(req, http.StatusBadRequest, http.Header{"Content-Type": {"text/plain"}}, "not known: "+text), nil
+		})
+	})
+	err := c.LogoutTeam(t.Context(), b.team.Domain(), true)
+	if err == nil || org == "" || refresh == "" {
+		t.Fatalf("nothing was refused: %v", err)
+	}
+	for _, secret := range []string{org, refresh} {
+		// The beginning is enough: what is long is cut.
+		if strings.Contains(err.Error(), secret[:30]) || strings.Contains(err.Error(), url.QueryEscape(secret)[:30]) {
+			t.Errorf("%v", err)
+		}
+	}
+}

@@ -82,6 +82,12 @@ func (c *Client) Logout(ctx context.Context, o Origin) (bool, error) {
 			errs = append(errs, err)
 		}
 	}
+	// The record may be lost, and knows nothing of a mode or team that was before.
+	for _, prefix := range []string{"session/", "oauth/"} {
+		more, err := c.forgetAll(ctx, prefix, o)
+		found = found || more
+		errs = append(errs, err)
+	}
 	return found, errors.Join(errs...)
 }
 
@@ -96,7 +102,8 @@ func (c *Client) LogoutTeam(ctx context.Context, team string, everywhere bool) e
 		}
 	}
 	for _, prefix := range []string{"session/" + team + "/", "oauth/" + team + "/"} {
-		errs = append(errs, c.forgetAll(ctx, prefix))
+		_, err := c.forgetAll(ctx, prefix, "")
+		errs = append(errs, err)
 	}
 	errs = append(errs, c.cfg.Store.Delete(ctx, orgKey(team)))
 	return errors.Join(errs...)
@@ -107,26 +114,34 @@ func (c *Client) LogoutTeam(ctx context.Context, team string, everywhere bool) e
 func (c *Client) LogoutAll(ctx context.Context) error {
 	var errs []error
 	for _, prefix := range []string{"session/", "oauth/", "org/", "client/"} {
-		errs = append(errs, c.forgetAll(ctx, prefix))
+		_, err := c.forgetAll(ctx, prefix, "")
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-func (c *Client) forgetAll(ctx context.Context, prefix string) error {
+// forgetAll forgets what is stored below prefix, or of it the sessions that were
+// issued for o, and reports whether there was any.
+func (c *Client) forgetAll(ctx context.Context, prefix string, o Origin) (found bool, err error) {
 	keys, err := c.cfg.Store.List(ctx, prefix)
 	errs := []error{err}
 	for _, k := range keys {
+		var s session
+		if b, err := c.cfg.Store.Get(ctx, k); err == nil {
+			_ = json.Unmarshal(b, &s) // what is unreadable is revoked nowhere and of no origin
+		}
+		if o != "" && s.Origin != o {
+			continue
+		}
 		if strings.HasPrefix(k, "oauth/") {
-			var s session
-			if b, err := c.cfg.Store.Get(ctx, k); err == nil && json.Unmarshal(b, &s) == nil {
-				if err := c.revoke(ctx, s); err != nil {
-					errs = append(errs, fmt.Errorf("access: %s: the token was forgotten but not revoked: %w", s.Origin.Host(), err))
-				}
+			if err := c.revoke(ctx, s); err != nil {
+				errs = append(errs, fmt.Errorf("access: %s: the token was forgotten but not revoked: %w", s.Origin.Host(), err))
 			}
 		}
+		found = true
 		errs = append(errs, c.cfg.Store.Delete(ctx, k))
 	}
-	return errors.Join(errs...)
+	return found, errors.Join(errs...)
 }
 
 // revoke tells the authorization server to end the grant (RFC 7009).
@@ -152,8 +167,7 @@ func (c *Client) revoke(ctx context.Context, s session) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		body, _ := readLimited(resp.Body)
-		return statusError(resp, body)
+		return statusError(resp, nil) // without its words, which may repeat the token
 	}
 	return nil
 }
@@ -173,8 +187,7 @@ func (c *Client) endSessions(ctx context.Context, org orgSession) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
-		body, _ := readLimited(resp.Body)
-		return statusError(resp, body)
+		return statusError(resp, nil)
 	}
 	return nil
 }
