@@ -3,6 +3,8 @@ package access
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"path"
 	"strings"
 	"time"
@@ -118,20 +120,33 @@ func cleanPath(p string) string {
 	return p
 }
 
-// host loads the record of o; an unreadable one counts as absent, since all it
-// holds but the pin can be learnt again, and a lost pin is a first use.
+// host loads the record of o; one that cannot be read counts as absent.
 func (c *Client) host(o Origin) *hostRecord {
+	r, err := c.loadHost(o)
+	if err != nil {
+		c.log.Warn("host record not read", "origin", string(o), "err", err)
+	}
+	return r
+}
+
+// loadHost loads the record of o. One that is damaged counts as absent, since all
+// it holds but the pin can be learnt again, and a lost pin is a first use. An error
+// says that there may be one: then nothing may be learnt in its place.
+func (c *Client) loadHost(o Origin) (*hostRecord, error) {
 	r := &hostRecord{Version: 1, Origin: o}
 	b, err := c.cfg.Cache.Load(cacheName("host", string(o)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
 	if err != nil {
-		return r
+		return r, err
 	}
 	var got hostRecord
 	if err := json.Unmarshal(b, &got); err != nil || got.Version != 1 || got.Origin != o {
 		c.log.Warn("host record unreadable", "origin", string(o))
-		return r
+		return r, nil
 	}
-	return &got
+	return &got, nil
 }
 
 // updateHost changes the record of o, one process at a time.
@@ -145,7 +160,10 @@ func (c *Client) updateHost(ctx context.Context, o Origin, change func(*hostReco
 		return err
 	}
 	defer lease.Release()
-	r := c.host(o)
+	r, err := c.loadHost(o)
+	if err != nil {
+		return err
+	}
 	change(r)
 	b, err := json.Marshal(r)
 	if err != nil {

@@ -76,7 +76,7 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (cr Creden
 	defer stop()
 	tok, err := conf.Exchange(c.oauthContext(tokenCtx), answer.code, oauth2.VerifierOption(verifier))
 	if err != nil {
-		err = c.tokenError(app, "token", err)
+		err = c.tokenError(app, "token", err, answer.code)
 		var oe *OAuthError
 		if errors.As(err, &oe) {
 			c.dropIfUnknownClient(ctx, app, oe.Code)
@@ -132,7 +132,7 @@ func (c *Client) refresh(ctx context.Context, app App, s session) (Credential, e
 	if err == nil {
 		return c.takeOAuth(ctx, app, s, tok)
 	}
-	err = c.tokenError(app, "refresh", err)
+	err = c.tokenError(app, "refresh", err, s.Refresh)
 	var oe *OAuthError
 	if !errors.As(err, &oe) {
 		return Credential{}, err // network, 5xx: the refresh token may well be good
@@ -180,8 +180,9 @@ func (c *Client) oauthContext(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, c.http)
 }
 
-// tokenError turns x/oauth2's error into ours, without the body it repeats.
-func (c *Client) tokenError(app App, step string, err error) error {
+// tokenError turns x/oauth2's error into ours, without the body it repeats, and
+// without the code or token that was sent, which the server may repeat.
+func (c *Client) tokenError(app App, step string, err error, sent string) error {
 	var re *oauth2.RetrieveError
 	if !errors.As(err, &re) {
 		var ue *url.Error
@@ -191,7 +192,8 @@ func (c *Client) tokenError(app App, step string, err error) error {
 		return fmt.Errorf("access: %s for %s: %w", step, app.Origin.Host(), err)
 	}
 	if re.ErrorCode != "" {
-		return &OAuthError{App: app, Step: step, Code: re.ErrorCode, Description: cut(re.ErrorDescription)}
+		return &OAuthError{App: app, Step: step, Code: strings.ReplaceAll(re.ErrorCode, sent, redacted),
+			Description: cut(strings.ReplaceAll(re.ErrorDescription, sent, redacted))}
 	}
 	status := http.StatusText(0)
 	if re.Response != nil {

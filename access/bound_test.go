@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/access/accesstest"
@@ -320,3 +321,70 @@ func TestRefusedLogoutTellsNoToken(t *testing.T) {
 		}
 	}
 }
+
+// The same for a renewal that is refused while the refresh token is good.
+func TestRefusedRenewalTellsNoToken(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{}})
+	cr, err := b.client(nil).Credential(t.Context(), b.url(page), ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refresh := b.stored("oauth/", "refresh_token")
+	c := b.client(func(cfg *access.Config) {
+		cfg.Now = func() time.Time { return cr.Expiry.Add(time.Second) }
+		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			if !strings.HasSuffix(req.URL.Path, "/oauth/token") {
+				return b.rt.RoundTrip(req)
+			}
+			return reply(req, http.StatusBadRequest, http.Header{"Content-Type": {"application/json"}},
+				fmt.Sprintf(`{"error":"slow_down","error_description":"too many requests for %s"}`, refresh)), nil
+		})
+	})
+	_, err = c.Credential(t.Context(), b.url(page), access.Policy{})
+	var refused *access.OAuthError
+	if !errors.As(err, &refused) || refused.Code != "slow_down" {
+		t.Fatalf("got %v", err)
+	}
+	if strings.Contains(refused.Error(), refresh) {
+		t.Errorf("%v", refused)
+	}
+}
+
+// What a token says of its account is printed on terminals.
+func TestAccountSteersNoTerminal(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	b.person = b.edge.Person("ada\x1b]0;mine\a\u202e\u009b2J@example.com")
+	cr, err := b.client(nil).Credential(t.Context(), b.url(page), ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "ada]0;mine2J@example.com"; cr.Account != want {
+		t.Errorf("account %q, want %q", cr.Account, want)
+	}
+}
+
+// A record that cannot be read just now may hold a pin: its host is no new one.
+func TestUnreadableRecordIsNoFirstUse(t *testing.T) {
+	b := newBed(t)
+	app := b.app(accesstest.App{Allow: true})
+	if _, err := b.get(b.client(nil), ask, page); err != nil {
+		t.Fatal(err)
+	}
+	app.Move(b.edge.AddTeam("evil"))
+	c := b.client(func(cfg *access.Config) { cfg.Cache = brokenCache{cacheMemory{b.cache}} })
+	if app, err := c.Discover(t.Context(), b.url(page)); err == nil {
+		t.Errorf("team %s was accepted", app.Team)
+	}
+	_, err := b.client(nil).Discover(t.Context(), b.url(page))
+	var changed *access.TeamChangedError
+	if !errors.As(err, &changed) {
+		t.Errorf("the pin is gone: %v", err)
+	}
+}
+
+// brokenCache keeps what it is given and cannot be read.
+type brokenCache struct{ cacheMemory }
+
+func (brokenCache) Load(string) ([]byte, error) { return nil, errors.New("input/output error") }

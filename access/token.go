@@ -1,11 +1,14 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -23,11 +26,15 @@ type tokenClaims struct {
 	Common string `json:"common_name"` // of a service token
 }
 
+// account is what a terminal may show: anyone can register a team, and say by an
+// identity provider of theirs what an address looks like.
 func (t *tokenClaims) account() string {
-	if t.Email != "" {
-		return t.Email
-	}
-	return t.Common
+	return cut(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, cmp.Or(t.Email, t.Common)))
 }
 
 // verifyToken checks a token that claims to be of the team, of the given type,
