@@ -5,6 +5,7 @@ package keystore
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -95,10 +97,67 @@ func socketPath(address string) (string, error) {
 	return "", fmt.Errorf("address %q names no socket", address)
 }
 
-// buffered spares a system call for each field of a message: the client reads byte by byte.
-type buffered struct {
-	*bufio.Reader
-	io.WriteCloser
+// handshake is a connection whose authentication takes no time: it is sent together with the first message, and the answer is looked at
+// before the answer to that. The client library would wait for each of its four lines. What it says meanwhile is answered here.
+// systemd's clients send it ahead like this (bus_socket_start_auth_client in src/libsystemd/sd-bus/bus-socket.c), so every bus takes it.
+type handshake struct {
+	net.Conn
+	in       *bufio.Reader // also spares a system call for each field of a message: the library reads byte by byte
+	answer   []byte        // to what the library said last
+	begun    bool          // the library thinks that it is through
+	ahead    []byte        // to send before the first message
+	accepted bool          // the bus has let us in
+	refused  atomic.Bool   // or it has not
+}
+
+var errRefused = errors.New("the bus does not let us in")
+
+func newHandshake(c net.Conn) *handshake { return &handshake{Conn: c, in: bufio.NewReader(c)} }
+
+func (h *handshake) Write(p []byte) (int, error) {
+	switch {
+	case h.begun && h.ahead == nil:
+		return h.Conn.Write(p)
+	case h.begun:
+		n, err := h.Conn.Write(append(h.ahead, p...))
+		n = max(n-len(h.ahead), 0)
+		h.ahead = nil
+		return n, err
+	}
+	switch strings.TrimRight(string(p), "\r\n") {
+	case "\x00":
+	case "AUTH":
+		h.answer = []byte("REJECTED EXTERNAL\r\n")
+	case "AUTH EXTERNAL":
+		h.answer = []byte("OK 00000000000000000000000000000000\r\n")
+	case "BEGIN":
+		uid := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
+		h.ahead = []byte("\x00AUTH EXTERNAL " + uid + "\r\nBEGIN\r\n")
+		h.begun = true
+	default:
+		return 0, fmt.Errorf("authentication says %q", p)
+	}
+	return len(p), nil
+}
+
+func (h *handshake) Read(p []byte) (int, error) {
+	if !h.begun {
+		n := copy(p, h.answer)
+		h.answer = h.answer[n:]
+		return n, nil
+	}
+	if !h.accepted {
+		line, err := h.in.ReadString('\n')
+		if err != nil {
+			return 0, err
+		}
+		if !strings.HasPrefix(line, "OK ") {
+			h.refused.Store(true)
+			return 0, errRefused
+		}
+		h.accepted = true
+	}
+	return h.in.Read(p)
 }
 
 func dialSocket(ctx context.Context, path string) (*link, error) {
@@ -113,7 +172,8 @@ func dialSocket(ctx context.Context, path string) (*link, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	defer stop()
-	conn, err := dbus.NewConn(buffered{bufio.NewReader(socket), socket})
+	h := newHandshake(socket)
+	conn, err := dbus.NewConn(h)
 	if err != nil {
 		socket.Close()
 		return nil, err
@@ -124,6 +184,9 @@ func dialSocket(ctx context.Context, path string) (*link, error) {
 	}
 	if err != nil {
 		conn.Close()
+		if h.refused.Load() {
+			return nil, errRefused
+		}
 		return nil, err
 	}
 	socket.SetDeadline(time.Time{})

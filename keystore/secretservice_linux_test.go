@@ -171,14 +171,23 @@ func TestAutomaticChoiceOnLinux(t *testing.T) {
 		"no collection":    {func(t *testing.T) { gnomeKeyring(t, newBus(t), keyringHome(t)) }, "no collection"},
 		"a bus over a net": {func(t *testing.T) { t.Setenv("DBUS_SESSION_BUS_ADDRESS", "tcp:host=127.0.0.1,port=1") }, "is not a unix socket"},
 		"a bus that runs":  {func(t *testing.T) { t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unixexec:path=/bin/false") }, "is not a unix socket"},
-		"hanging bus":      {func(t *testing.T) { t.Setenv("DBUS_SESSION_BUS_ADDRESS", newDeadBus(t).address) }, "did not answer within"},
+		"not let in": {func(t *testing.T) {
+			t.Setenv("DBUS_SESSION_BUS_ADDRESS", newFakeBus(t, "REJECTED EXTERNAL\r\n").address)
+		}, "the bus does not let us in"},
+		"no bus at all": {func(t *testing.T) {
+			t.Setenv("DBUS_SESSION_BUS_ADDRESS", newFakeBus(t, "HTTP/1.1 400 Bad Request\r\n\r\n").address)
+		}, "the bus does not let us in"},
+		"a bus of nonsense": {func(t *testing.T) {
+			t.Setenv("DBUS_SESSION_BUS_ADDRESS", newFakeBus(t, "OK 00\r\n"+strings.Repeat("\x00nonsense", 100)).address)
+		}, "did not answer within"},
+		"hanging bus": {func(t *testing.T) { t.Setenv("DBUS_SESSION_BUS_ADDRESS", newDeadBus(t).address) }, "did not answer within"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, launched := fakeLaunch(t)
 			t.Setenv("PATH", path)
 			prepare.do(t)
 			o := &keystore.Options{Dir: t.TempDir(), Timeout: time.Minute}
-			if name == "hanging bus" {
+			if strings.Contains(prepare.why, "did not answer") {
 				o.Timeout = 200 * time.Millisecond
 			}
 			openAs(t, "", o)

@@ -3,6 +3,7 @@ package keystore_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -50,7 +51,10 @@ type deadBus struct {
 	conns   []net.Conn
 }
 
-func newDeadBus(t testing.TB) *deadBus {
+func newDeadBus(t testing.TB) *deadBus { return newFakeBus(t, "") }
+
+// newFakeBus is a bus that says one thing and then nothing more.
+func newFakeBus(t testing.TB, says string) *deadBus {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bus")
 	l, err := net.Listen("unix", path)
@@ -64,6 +68,7 @@ func newDeadBus(t testing.TB) *deadBus {
 			if err != nil {
 				return
 			}
+			io.WriteString(c, says)
 			b.mu.Lock()
 			b.conns = append(b.conns, c)
 			b.mu.Unlock()
