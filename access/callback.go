@@ -101,20 +101,14 @@ func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resourc
 }
 
 func newCallback(ctx context.Context, app App, host, port string) (*callback, error) {
-	var lc net.ListenConfig
-	first, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", port))
+	listeners, err := listenLoopback(ctx, host, port)
+	for try := 0; err != nil && port == "0" && try < 5; try++ {
+		listeners, err = listenLoopback(ctx, host, port) // another port may be free on both
+	}
 	if err != nil {
 		return nil, fmt.Errorf("access: listen for the browser's answer: %w", err)
 	}
-	listeners := []net.Listener{first}
-	_, port, _ = net.SplitHostPort(first.Addr().String())
-	if host == "localhost" {
-		// A browser may take localhost for ::1 first. Where there is no IPv6, it
-		// will not.
-		if second, err := lc.Listen(ctx, "tcp6", net.JoinHostPort("::1", port)); err == nil {
-			listeners = append(listeners, second)
-		}
-	}
+	_, port, _ = net.SplitHostPort(listeners[0].Addr().String())
 	cb := &callback{host: net.JoinHostPort(host, port), app: app, answers: make(chan callbackAnswer, 1),
 		over: make(chan struct{}), shown: make(chan struct{}, 1)}
 	cb.server = &http.Server{Handler: cb, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
@@ -122,6 +116,30 @@ func newCallback(ctx context.Context, app App, host, port string) (*callback, er
 		cb.serving.Go(func() { _ = cb.server.Serve(l) }) // ends with Shutdown
 	}
 	return cb, nil
+}
+
+// listenLoopback listens on the loopback addresses that a browser may take for host,
+// on all of them or on none: what somebody else has of them would get the answer.
+func listenLoopback(ctx context.Context, host, port string) ([]net.Listener, error) {
+	var lc net.ListenConfig
+	first, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", port))
+	if err != nil || host != "localhost" {
+		return []net.Listener{first}, err
+	}
+	_, port, _ = net.SplitHostPort(first.Addr().String())
+	// Browsers try ::1 first.
+	second, err := lc.Listen(ctx, "tcp6", net.JoinHostPort("::1", port))
+	if err == nil {
+		return []net.Listener{first, second}, nil
+	}
+	// Where there is no IPv6, they will not. Systems name that by too many errors.
+	other, none := lc.Listen(ctx, "tcp6", net.JoinHostPort("::1", "0"))
+	if none != nil {
+		return []net.Listener{first}, nil
+	}
+	other.Close()
+	first.Close()
+	return nil, err
 }
 
 func (cb *callback) url() string { return "http://" + cb.host + callbackPath }

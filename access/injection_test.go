@@ -10,6 +10,7 @@ import (
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/access/accesstest"
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
 // A code that belongs to somebody else's authorization is worth nothing with our
@@ -118,5 +119,40 @@ func TestLoginIsCancelled(t *testing.T) {
 				t.Errorf("the next one: %q, %v", body, err)
 			}
 		})
+	}
+}
+
+// The registered port is somebody else's on ::1 alone, where a browser takes
+// localhost to be first: the answer must not go there.
+func TestCallbackPortTakenOnIPv6(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{}})
+	if _, err := b.client(nil).Credential(t.Context(), b.url(page), ask); err != nil {
+		t.Fatal(err)
+	}
+	before := b.stored("client/", "redirect_uri")
+	u, err := url.Parse(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp6", "[::1]:"+u.Port())
+	if err != nil {
+		scripttest.Missing(t, "::1", "IPv6 on the loopback interface")
+	}
+	defer l.Close()
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			t.Error("the browser came to the other program")
+			c.Close()
+		}
+	}()
+	fresh := ask
+	fresh.Fresh = true
+	b.team.ExpireGrants() // so that a person is asked
+	if _, err := b.client(nil).Credential(t.Context(), b.url(page), fresh); err != nil {
+		t.Fatal(err)
+	}
+	if after := b.stored("client/", "redirect_uri"); after == before {
+		t.Error("the taken port is still registered")
 	}
 }
