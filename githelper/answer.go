@@ -1,5 +1,7 @@
 package githelper
 
+import "time"
+
 // CookieInJar returns the answer "the credential is in the cookie file; send no Authorization". git asks a helper and reads the
 // cookie file after that, for every request (http.c, get_active_slot), so a helper that has just written the file has said it all;
 // but git insists on an answer. ownLogin says that the server behind the cookie is known to want a login of its own. state is the
@@ -30,6 +32,17 @@ func (r *Request) CookieInJar(state string, ownLogin bool) *Response {
 	default:
 		return &Response{Request: r, Login: &Login{}}
 	}
+}
+
+// BearerToken returns the answer "send this token as Authorization". The caller must have announced [CapabilityAuthType]. No other
+// helper gets the token to keep. As with [Request.CookieInJar], a 401 makes git ask again, with state, instead of erasing: the token
+// may have died in mid-use, and a new one lets the same command go on.
+func (r *Request) BearerToken(token Secret, expiry time.Time, state string) *Response {
+	a := &Response{Request: r, Auth: &Auth{Type: "Bearer", Credential: token}, Ephemeral: new(true), Expiry: expiry}
+	if r.Can(CapabilityState) {
+		a.State, a.Continue = []string{state}, true
+	}
+	return a
 }
 
 // NextHelper returns the answer "not from me": the floor is the next helper's. After [Request.CookieInJar] git still holds

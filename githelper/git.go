@@ -51,6 +51,17 @@ func (v Version) AtLeast(major, minor int) bool {
 	return v.Major > major || v.Major == major && v.Minor >= minor
 }
 
+// Bearer reports whether a credential helper of this git can answer with a token for Authorization (capability authtype).
+func (v Version) Bearer() bool { return v.AtLeast(2, 46) }
+
+// BearerOnProbe reports whether such a token goes with every request. Before, the small request with which git probes the server ahead
+// of a push that is larger than http.postBuffer goes without (git ed0f7a62f7).
+func (v Version) BearerOnProbe() bool { return v.AtLeast(2, 54) }
+
+// RedactsHTTP2 reports whether GIT_TRACE_CURL hides cookies and Authorization over HTTP/2, too. Before, it looks for "Cookie:" and
+// "Authorization:", and prints HTTP/2's "cookie:" as it is.
+func (v Version) RedactsHTTP2() bool { return v.AtLeast(2, 34) }
+
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
 // Git is a git program on this machine.

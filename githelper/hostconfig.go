@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -34,6 +35,10 @@ type HostConfig struct {
 	Others   []string // helpers after ours, as git's configuration has them; only with OwnLogin
 	Username string   // the person's name at the server; required for git below 2.46 with OwnLogin
 
+	// Bearer says that the helper answers with a token for the Authorization header and leaves the cookie file empty. git below 2.46
+	// cannot send one.
+	Bearer bool
+
 	Note string // one line for people who read the file; how to take the lines away again
 }
 
@@ -43,6 +48,11 @@ const mark = "# gitaccess"
 
 // placeholder is the user name in URLs for git below 2.46 where the server wants none.
 const placeholder = "access"
+
+// BearerPostBuffer is how many bytes of a push git 2.46 to 2.53 gets to hold in memory, where it would probe the server with a small
+// request before it sends chunks: that request goes without the Bearer token and is refused, and the push with it
+// ([Version.BearerOnProbe]). A larger push fails. git allocates it all for each fetch and push, and fills as much as the pack is large.
+const BearerPostBuffer = 256 << 20
 
 type section struct {
 	name, sub string
@@ -68,9 +78,14 @@ func (h *HostConfig) sections(v Version) ([]section, error) {
 		{"cookieFile", filepath.ToSlash(h.Jar)},
 		{"saveCookies", "false"}, // a global true would have curl rewrite the file
 	}
-	if !v.AtLeast(2, 34) {
-		// Before, GIT_TRACE_CURL looks for "Cookie:" and "Authorization:" to redact, and prints HTTP/2's "cookie:" as it is.
+	if !v.RedactsHTTP2() {
 		web = append(web, [2]string{"version", "HTTP/1.1"})
+	}
+	if h.Bearer && !v.BearerOnProbe() {
+		if !v.Bearer() {
+			return nil, fmt.Errorf("githelper: git %v cannot send a Bearer token to %s", v, h.Origin)
+		}
+		web = append(web, [2]string{"postBuffer", strconv.Itoa(BearerPostBuffer)})
 	}
 	all := []section{{"credential", h.Origin, helpers}}
 	if v.AtLeast(2, 46) {

@@ -37,6 +37,8 @@ func TestSet(t *testing.T) {
 	own.OwnLogin, own.Username, own.Others = true, "me@example.com", []string{"store", `!f() { echo "#"; }; f`}
 	port := hostConfig()
 	port.Origin = "https://git.example.com:8443"
+	bearer := hostConfig()
+	bearer.Bearer = true
 	odd := hostConfig()
 	odd.HelperArgs = []string{"--ca-file=/a b", ""}
 	odd.Helper, odd.Jar, odd.Note = `/opt/my tools/$(x)/it's "\git-credential-x`, `/home/a b/#1;"\jar`, ""
@@ -127,6 +129,29 @@ func TestSet(t *testing.T) {
 [lfs "https://git.example.com:8443"]
 	access = basic # gitaccess
 `},
+		{"Bearer token, git below 2.54", bearer, Version{2, 53, 0}, `[credential "https://git.example.com"]
+	# gitaccess: "x unsetup git.example.com" takes the marked lines away
+	helper = # gitaccess
+	helper = /opt/x/git-credential-x # gitaccess
+[http "https://git.example.com/"]
+	cookieFile = /state/jar # gitaccess
+	saveCookies = false # gitaccess
+	postBuffer = 268435456 # gitaccess
+	proactiveAuth = auto # gitaccess
+[lfs "https://git.example.com"]
+	access = basic # gitaccess
+`},
+		{"Bearer token, git from 2.54", bearer, Version{2, 54, 0}, `[credential "https://git.example.com"]
+	# gitaccess: "x unsetup git.example.com" takes the marked lines away
+	helper = # gitaccess
+	helper = /opt/x/git-credential-x # gitaccess
+[http "https://git.example.com/"]
+	cookieFile = /state/jar # gitaccess
+	saveCookies = false # gitaccess
+	proactiveAuth = auto # gitaccess
+[lfs "https://git.example.com"]
+	access = basic # gitaccess
+`},
 		{"odd paths", odd, newGit, `[credential "https://git.example.com"]
 	helper = # gitaccess
 	helper = "/opt/my\\ tools/\\$\\(x\\)/it\\'s\\ \\\"\\\\git-credential-x --ca-file=/a\\ b ''" # gitaccess
@@ -164,6 +189,7 @@ func TestSetRefuses(t *testing.T) {
 		"other with a line feed":     func(h *HostConfig) { h.Others = []string{"a\nb"} },
 		"note with a line feed":      func(h *HostConfig) { h.Note = "a\n[core]" },
 		"old git without a name":     func(h *HostConfig) { h.OwnLogin = true },
+		"old git and a token":        func(h *HostConfig) { h.Bearer = true },
 	} {
 		h := hostConfig()
 		spoil(h)

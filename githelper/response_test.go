@@ -2,6 +2,7 @@ package githelper
 
 import (
 	"bytes"
+	"io"
 	"errors"
 	"strings"
 	"testing"
@@ -33,6 +34,10 @@ func TestResponseWriteTo(t *testing.T) {
 			"capability[]=authtype\ncapability[]=state\nauthtype=\ncredential=\nephemeral=1\nstate[]=x:jar\ncontinue=1\n"},
 		{"cookie in jar, git below 2.46", (&Request{}).CookieInJar("x:jar", false), "username=\npassword=\n"},
 		{"cookie in jar, git below 2.46, own login", (&Request{}).CookieInJar("x:jar", true), ""},
+		{"token", modern().BearerToken(NewSecret("tok"), time.Unix(1700000000, 0), "x:tok"), "capability[]=authtype\ncapability[]=state\n" +
+			"authtype=Bearer\ncredential=tok\nephemeral=1\npassword_expiry_utc=1700000000\nstate[]=x:tok\ncontinue=1\n"},
+		{"token, one round", (&Request{Capabilities: []string{CapabilityAuthType}}).BearerToken(NewSecret("tok"), time.Time{}, "x:tok"),
+			"capability[]=authtype\nauthtype=Bearer\ncredential=tok\nephemeral=1\n"},
 		{"next helper, git from 2.46", modern().NextHelper(), "capability[]=authtype\nephemeral=0\n"},
 		{"next helper, git below 2.46", (&Request{}).NextHelper(), ""},
 	} {
@@ -47,6 +52,9 @@ func TestResponseWriteTo(t *testing.T) {
 }
 
 func TestResponseRefuses(t *testing.T) {
+	if _, err := (&Request{}).BearerToken(NewSecret("tok"), time.Time{}, "x").WriteTo(io.Discard); err == nil {
+		t.Error("a token for a git that would drop it")
+	}
 	only := func(c string) *Request { return &Request{Capabilities: []string{c}} }
 	for _, tt := range []struct {
 		name string

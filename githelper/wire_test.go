@@ -42,7 +42,11 @@ func helper() int {
 		return 1
 	}
 	if f, err := os.OpenFile(os.Getenv("TEST_CALLS"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
-		fmt.Fprintln(f, op)
+		note := op
+		if op == "get" && (req.AuthType != "" || len(req.State) > 0) {
+			note = fmt.Sprintf("get:%s:%d:%s", req.AuthType, len(req.WWWAuth), strings.Join(req.State, ","))
+		}
+		fmt.Fprintln(f, note)
 		f.Close()
 	}
 	if op != "get" {
@@ -59,6 +63,12 @@ func helper() int {
 		resp = req.Stop()
 	case req.Answered("test:jar"):
 		resp = req.NextHelper()
+	case req.Answered("test:second"):
+		resp = req.Stop()
+	case req.AuthType != "":
+		resp = req.BearerToken(githelper.NewSecret(os.Getenv("TEST_SECOND_TOKEN")), time.Now().Add(time.Hour), "test:second")
+	case os.Getenv("TEST_TOKEN") != "":
+		resp = req.BearerToken(githelper.NewSecret(os.Getenv("TEST_TOKEN")), time.Now().Add(time.Hour), "test:first")
 	default:
 		jar := &githelper.Jar{Path: os.Getenv("TEST_JAR"), Host: u.Hostname()}
 		cookie := githelper.Cookie{Name: "session", Value: githelper.NewSecret(os.Getenv("TEST_COOKIE")), Expires: time.Now().Add(time.Hour), HTTPOnly: true}
@@ -80,6 +90,7 @@ func helper() int {
 type edge struct {
 	*httptest.Server
 	cookie   string
+	tokens   map[string]int // Bearer tokens in place of the cookie, and for how many more requests each is good
 	password string
 	root     string
 	login    *httptest.Server // at another host
@@ -136,7 +147,20 @@ func (e *edge) note(r *http.Request, to string) (hasCookie bool) {
 }
 
 func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
-	if !e.note(r, "git") {
+	hasCookie := e.note(r, "git")
+	if e.tokens != nil {
+		e.mu.Lock()
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		hasCookie = e.tokens[token] > 0
+		e.tokens[token]--
+		e.mu.Unlock()
+		if !hasCookie {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="OAuth", resource_metadata="https://example.com/x"`)
+			http.Error(w, "a token is wanted", http.StatusUnauthorized)
+			return
+		}
+	}
+	if !hasCookie {
 		_, port, _ := net.SplitHostPort(e.login.Listener.Addr().String())
 		http.Redirect(w, r, "https://localhost:"+port+"/login", http.StatusFound)
 		return
@@ -381,6 +405,96 @@ func TestGitLetsTheNextHelperKeepThePassword(t *testing.T) {
 		offered, err2 := githelper.ReadRequest(bytes.NewReader(b))
 		if err != nil || err2 != nil || offered.Username != "me" || offered.Password.Reveal() != "pw" || offered.Ephemeral {
 			t.Errorf("the next helper was offered %q, %v", b, err)
+		}
+	})
+}
+
+// A token is on every request, those of a large push included, and no helper keeps it.
+func TestGitSendsABearerToken(t *testing.T) {
+	gits(t, func(t *testing.T, g *githelper.Git) {
+		if !g.Version.Bearer() {
+			return
+		}
+		e := newEdge(t)
+		e.tokens = map[string]int{"first": 1 << 20}
+		p := newPerson(t, g, e, &githelper.HostConfig{Bearer: true, OwnLogin: true, Others: []string{"store", "cache"}})
+		defer p.run(t, "credential-cache", "exit")
+		p.env["TEST_TOKEN"] = "first"
+		clonePush(t, p, e, e.URL+"/r.git")
+		for _, r := range e.requests() {
+			if r != "GET git Bearer" && r != "POST git Bearer" {
+				t.Errorf("%s", r)
+			}
+		}
+		if calls := p.calls(t); !slices.Equal(slices.Compact(slices.Sorted(slices.Values(calls))), []string{"get", "store"}) {
+			t.Errorf("the helper was asked to %v", calls)
+		}
+		if s := p.stored(t); s != "" {
+			t.Errorf("another helper keeps %q", s)
+		}
+		u, _ := url.Parse(e.URL)
+		for _, helper := range []string{"store", "cache"} {
+			cmd := exec.Command(g.Path, "credential-"+helper, "get")
+			cmd.Stdin = strings.NewReader("capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=" + u.Host + "\n\n")
+			cmd.Env = []string{"HOME=" + p.home, "PATH=" + os.Getenv("PATH")}
+			if out, _ := cmd.Output(); strings.Contains(string(out), "first") {
+				t.Errorf("credential-%s keeps %q", helper, out)
+			}
+		}
+	})
+}
+
+// A token that dies in the middle of a command is replaced, and the command goes on.
+func TestGitAsksAgainForABearerToken(t *testing.T) {
+	gits(t, func(t *testing.T, g *githelper.Git) {
+		if !g.Version.Bearer() {
+			return
+		}
+		for good := range 2 {
+			e := newEdge(t)
+			e.tokens = map[string]int{"first": good, "second": 1 << 20}
+			p := newPerson(t, g, e, &githelper.HostConfig{Bearer: true})
+			p.env["TEST_TOKEN"], p.env["TEST_SECOND_TOKEN"] = "first", "second"
+			p.must(t, "init", "-q", "--bare", filepath.Join(e.root, "r.git"))
+			p.must(t, "ls-remote", e.URL+"/r.git")
+			// After a request that succeeded git does not know the state any more, but the authtype.
+			want := [][]string{{"get", "get:Bearer:1:test:first", "store"}, {"get", "store", "get:Bearer:1:"}}[good]
+			if calls := p.calls(t); !slices.Equal(calls, want) {
+				t.Errorf("the helper was asked to %v", calls)
+			}
+		}
+	})
+}
+
+// Below 2.54 the probe of a push that is larger than http.postBuffer goes without the token. The token is good, and asked for again.
+func TestGitProbesWithoutTheBearerToken(t *testing.T) {
+	gits(t, func(t *testing.T, g *githelper.Git) {
+		if !g.Version.Bearer() || g.Version.BearerOnProbe() {
+			return
+		}
+		e := newEdge(t)
+		e.tokens = map[string]int{"first": 1 << 20, "second": 1 << 20}
+		p := newPerson(t, g, e, &githelper.HostConfig{})
+		p.env["TEST_TOKEN"], p.env["TEST_SECOND_TOKEN"] = "first", "second"
+		p.must(t, "init", "-q", "--bare", filepath.Join(e.root, "r.git"))
+		p.must(t, "-C", filepath.Join(e.root, "r.git"), "config", "http.receivepack", "true")
+		p.must(t, "clone", "-q", e.URL+"/r.git", "c")
+		if err := os.WriteFile(filepath.Join(p.home, "c", "large"), noise(3<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.must(t, "-C", "c", "add", ".")
+		p.must(t, "-C", "c", "commit", "-q", "-m", "large")
+		e.requests()
+		p.calls(t)
+		out, err := p.run(t, "-C", "c", "push", "-q", "origin", "HEAD:refs/heads/main")
+		if err == nil || !strings.Contains(out, "told us to quit") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if got := e.requests(); !slices.Equal(got, []string{"GET git Bearer", "POST git", "POST git"}) {
+			t.Errorf("%v", got)
+		}
+		if got := p.calls(t); !slices.Equal(got, []string{"get", "store", "get:Bearer:1:", "get:Bearer:1:test:second"}) {
+			t.Errorf("the helper was asked to %v", got)
 		}
 	})
 }
