@@ -120,21 +120,20 @@ func setupGit(env *cli.Env, c *urfave.Context) error {
 		return err
 	}
 	ctx := c.Context
-	cr, p, err := s.credential(ctx)
+	r, err := s.route(ctx)
 	if err != nil {
 		return err
 	}
 	h := &githelper.HostConfig{
-		Origin: string(s.origin),
-		Note:   fmt.Sprintf("%q takes the marked lines away", "access unsetup git "+s.origin.Host()),
+		Origin:   string(s.origin),
+		Note:     fmt.Sprintf("%q takes the marked lines away", "access unsetup git "+s.origin.Host()),
+		OwnLogin: r.ownLogin,
+		Bearer:   r.cr.Kind == access.Bearer,
 	}
 	if h.Helper, err = helperPath(); err != nil {
 		return err
 	}
-	if h.OwnLogin, err = s.ownLogin(ctx, cr, p); err != nil {
-		return err
-	}
-	if err := s.complete(ctx, h); err != nil {
+	if err := s.complete(ctx, h, r); err != nil {
 		return err
 	}
 	changed := false
@@ -156,62 +155,115 @@ func setupGit(env *cli.Env, c *urfave.Context) error {
 		return err
 	}
 	// What the helper reads comes first: a git that finds the lines finds the helper ready.
-	if err := s.note(h.OwnLogin); err != nil {
+	if err := s.note(r); err != nil {
 		return err
 	}
-	if err := s.door.WriteJar(cr); err != nil {
+	if err := s.door.WriteJar(r.cr); err != nil {
 		return err
 	}
 	if err := editConfig(s.file, edit); err != nil {
 		return err
 	}
-	if !changed {
+	switch {
+	case !changed:
 		env.Note("git %s was set up for %s already, in %s", s.git.Version, s.origin.Host(), s.file)
+	case h.Bearer && !s.git.Version.BearerOnProbe():
+		env.Note("git %s leaves the token out ahead of a push that is larger than http.postBuffer, so that this is %d MB for %s now: "+
+			"git holds so much of a push in memory, and a larger one fails; git 2.54 or later needs none of it",
+			s.git.Version, githelper.BearerPostBuffer>>20, s.origin.Host())
 	}
 	return s.try(ctx)
 }
 
-// credential gets what git will use, so that a host that cannot be set up is named now and not by git later.
-func (s *gitSetup) credential(ctx context.Context) (access.Credential, access.Policy, error) {
-	caller := door.Caller{Origin: s.origin, Named: true, Explicit: true, CheckEvery: time.Nanosecond}
-	p := s.door.Policy(caller)
+// A route is how git will pass.
+type route struct {
+	cr       access.Credential
+	policy   access.Policy
+	cookie   gitnote.Cookie
+	ownLogin bool
+}
+
+// route gets what git will use, so that a host that cannot be set up is named now and not by git later.
+//
+// With Managed OAuth, git from 2.54 sends its tokens. Where git cannot, or not with every request, or where the server behind Access
+// wants Authorization for a login of its own, it is the session cookie, if the application accepts one; a token is the next best.
+func (s *gitSetup) route(ctx context.Context) (route, error) {
+	ownLogin := s.c.IsSet("own-login") && s.c.Bool("own-login")
+	r, err := s.credential(ctx, ownLogin || !s.git.Version.BearerOnProbe())
+	if err != nil || r.cr.Kind == access.None { // None: a dry run without a session
+		return r, err
+	}
+	if r.cr.Kind == access.Bearer && !ownLogin && !s.git.Version.Bearer() {
+		return r, gitnote.TokenError(s.origin, "git "+s.git.Version.String(), true)
+	}
+	if s.c.IsSet("own-login") {
+		r.ownLogin = ownLogin
+	} else if r.ownLogin, err = s.ownLogin(ctx, r.policy); err != nil {
+		return r, err
+	}
+	if r.ownLogin && r.cr.Kind == access.Bearer {
+		if r.cookie == gitnote.CookieUntried {
+			r, err = s.credential(ctx, true)
+			r.ownLogin = true
+		}
+		if err == nil && r.cr.Kind == access.Bearer {
+			err = gitnote.LoginError(s.origin)
+		}
+	}
+	return r, err
+}
+
+// credential gets a session; with cookie, of the kind that goes into a cookie file if the application accepts one.
+func (s *gitSetup) credential(ctx context.Context, cookie bool) (route, error) {
+	p := s.door.Policy(door.Caller{Origin: s.origin, Named: true, Explicit: true, CheckEvery: time.Nanosecond})
 	p.Named = "" // the environment's service token is not what git will have
 	if s.dryRun {
 		p.Login = func(context.Context) error { return errors.New("this is a dry run") }
 	}
-	cr, err := s.door.Client.Credential(ctx, s.url, p)
-	var login *access.LoginRequiredError
-	if s.dryRun && errors.As(err, &login) {
-		s.env.Note("there is no session of %s to ask the server behind Access with; the change is shown as for a server that is open", s.origin.Host())
-		return access.Credential{App: login.App}, p, nil
+	p.JWT = cookie
+	r := route{policy: p}
+	var err error
+	if r.cr, err = s.door.Client.Credential(ctx, s.url, p); err == nil && r.cr.Kind == access.JWT && r.cr.App.Mode == access.ModeOAuth {
+		var accepted bool
+		if accepted, err = s.door.TakesCookie(ctx, s.url, p); accepted {
+			r.cookie = gitnote.CookieAccepted
+			r.cr, err = s.door.Client.Credential(ctx, s.url, p)
+		} else if err == nil {
+			err = &access.RefusedError{App: r.cr.App, Cause: access.NotWithOAuth}
+		}
 	}
+	var refused *access.RefusedError
+	var login *access.LoginRequiredError
 	switch {
+	case cookie && errors.As(err, &refused) && refused.Cause == access.NotWithOAuth:
+		r, err = s.credential(ctx, false)
+		r.cookie = gitnote.CookieRefused
+		return r, err
+	case s.dryRun && errors.As(err, &login):
+		s.env.Note("there is no session of %s to ask the server behind Access with; the change is shown as for a server that is open", s.origin.Host())
+		r.cr = access.Credential{App: login.App}
+		return r, nil
 	case err != nil:
-		return cr, p, err
-	case cr.Kind == access.ServiceToken:
-		return cr, p, &cli.Error{
+		return r, err
+	case r.cr.Kind == access.ServiceToken:
+		return r, &cli.Error{
 			Err:   fmt.Errorf("%s is used with a service token, which git cannot get from its configuration", s.origin.Host()),
 			Hints: []string{fmt.Sprintf("run git with it: access run %s -- git …", s.origin.Host())},
 			Code:  cli.ExitRefused,
 		}
-	case cr.Kind == access.None:
-		return cr, p, &cli.Error{
+	case r.cr.Kind == access.None:
+		return r, &cli.Error{
 			Err: fmt.Errorf("%s asks for no login, so that there is nothing to set up", s.url.Host),
 			Hints: []string{
 				"if Access guards a part of the host only, name a repository there: access setup git https://" + s.url.Host + "/…",
 			},
 		}
-	case cr.Kind == access.Bearer && !s.git.Version.AtLeast(2, 46):
-		return cr, p, &cli.Error{
-			Err:   fmt.Errorf("%s uses Managed OAuth, and git %s cannot send its tokens", s.origin.Host(), s.git.Version),
-			Hints: []string{"git 2.46 or later can"},
-		}
 	}
-	return cr, p, nil
+	return r, nil
 }
 
 // complete fills in what depends on git, the scope and the person.
-func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig) error {
+func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig, r route) error {
 	h.Jar = s.door.Jar(s.origin).Path
 	for _, name := range []string{"ca-file", "client-cert"} {
 		if v := s.c.String(name); v != "" {
@@ -242,6 +294,9 @@ func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig) error 
 		h.HelperArgs = append(h.HelperArgs, "--set-up")
 		if h.OwnLogin {
 			h.HelperArgs = append(h.HelperArgs, "--own-login")
+		}
+		if r.cookie == gitnote.CookieAccepted {
+			h.HelperArgs = append(h.HelperArgs, "--cookie")
 		}
 	}
 	if !h.OwnLogin {
@@ -280,12 +335,12 @@ func (s *gitSetup) username(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-func (s *gitSetup) note(ownLogin bool) error {
+func (s *gitSetup) note(r route) error {
 	n, _, err := gitnote.Load(s.door, s.origin)
 	if err != nil {
 		return err
 	}
-	n.OwnLogin = ownLogin
+	n.OwnLogin, n.Cookie = r.ownLogin, r.cookie
 	if !slices.Contains(n.Files, s.file) {
 		n.Files = append(n.Files, s.file)
 	}
@@ -294,13 +349,7 @@ func (s *gitSetup) note(ownLogin bool) error {
 
 // ownLogin asks the server behind Access, as git would, whether it wants a login of its own: for reading and for writing, since many
 // want one for writing only.
-func (s *gitSetup) ownLogin(ctx context.Context, cr access.Credential, p access.Policy) (bool, error) {
-	if s.c.IsSet("own-login") {
-		return s.c.Bool("own-login"), nil
-	}
-	if cr.Kind == access.None { // a dry run without a session
-		return false, nil
-	}
+func (s *gitSetup) ownLogin(ctx context.Context, p access.Policy) (bool, error) {
 	repos := []string{strings.TrimSuffix(s.url.Path, "/")}
 	if repos[0] == "" {
 		// No repository is known. Some servers ask at every address, others for a repository that does not exist.

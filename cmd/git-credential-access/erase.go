@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
 )
 
 // erase takes git's word for a hint. git 2.46 to 2.53 sends the probe of a large push without the Bearer token, gets a 401 and erases
@@ -19,13 +20,42 @@ func (h *helper) erase(ctx context.Context) error {
 	case !t.req.Credential.Empty():
 		return t.check(ctx)
 	case t.req.Has("username") && t.req.Has("password") && t.req.Username == "" && t.req.Password.Empty():
-		// What git below 2.46 was told for "the cookie is in the jar". Access answers a bad cookie with a redirect, which erases
-		// nothing, so this 401 is of the server behind it, or the application has another mode by now.
-		app, err := t.Client.Discover(ctx, t.url)
-		if err == nil && app.Mode == access.ModeLogin {
-			err = t.learnOwnLogin(ctx, h)
-		}
+		return h.eraseCookie(ctx, t)
+	}
+	return nil
+}
+
+// eraseCookie finds out why git below 2.46 was refused with the cookie, for which it holds an empty name and password. Access answers
+// a bad cookie with a redirect, which erases nothing, unless the application has Managed OAuth.
+func (h *helper) eraseCookie(ctx context.Context, t *host) error {
+	app, err := t.Client.Discover(ctx, t.url)
+	if err != nil {
 		return err
+	}
+	if app.Mode == access.ModeOAuth {
+		p := access.Policy{JWT: true} // no person is asked here: the next get does
+		before, err := t.Client.Credential(ctx, t.url, p)
+		if err != nil {
+			return nil
+		}
+		accepted, err := t.TakesCookie(ctx, t.url, p)
+		if access.IsRefusal(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		after, err := t.Client.Credential(ctx, t.url, p)
+		switch {
+		case !accepted:
+			h.learn(t, func(n *gitnote.Note) { n.Cookie = gitnote.CookieRefused })
+			return nil
+		case err != nil, !after.Token().Equal(before.Token()):
+			return nil // it was dead, and is replaced
+		}
+	}
+	if app.Mode == access.ModeLogin || app.Mode == access.ModeOAuth {
+		h.learnOwnLogin(t)
 	}
 	return nil
 }

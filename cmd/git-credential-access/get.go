@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
+	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
@@ -16,118 +17,144 @@ import (
 // answers a revoked session with a redirect, so the helper looks for itself.
 const checkEvery = 5 * time.Minute
 
-// jarState marks the answer "the cookie is in the jar", and comes back when the server behind Access refused a request with it.
-const jarState = "access:jar"
+// atOnce has a session looked at that was refused a moment ago.
+const atOnce = time.Nanosecond
 
 func (h *helper) get(ctx context.Context) error {
 	t, err := h.host()
 	if t == nil || err != nil {
 		return err
 	}
-	again := t.req.Answered(jarState)
-	switch {
-	case t.byAccess() && again:
-		// The cookie did not help: the application has another mode than it had.
-		if _, err := t.Client.Discover(ctx, t.url); err != nil {
-			return h.stop(t, err)
-		}
-	case again, t.byServer():
-		if err := t.learnOwnLogin(ctx, h); err != nil {
-			h.env.Warn("%v", err)
-		}
+	if h.sendsHeader(t.origin, "authorization:") { // the token, as by "access run"
+		return h.answer(t.req.CookieInJar(jarState, false))
 	}
-	if again && !t.byAccess() {
+	switch sent := t.sent(); {
+	case sent.cookie:
+		return h.cookieRefused(ctx, t, sent)
+	case sent.token:
+		return h.tokenRefused(ctx, t, sent)
+	}
+	if t.byServer() {
+		h.learnOwnLogin(t)
+	}
+	cr, err := h.credential(ctx, t, checkEvery)
+	if err != nil {
+		return h.stop(t, err)
+	}
+	return h.give(t, cr, jarState)
+}
+
+// cookieRefused answers when a request with the cookie was refused: by the server behind Access, which wants a login of its own, or
+// by Access.
+func (h *helper) cookieRefused(ctx context.Context, t *host, sent sent) error {
+	if !t.byAccess() { // Access always says what it wants
+		h.learnOwnLogin(t)
 		return h.answer(t.req.NextHelper())
 	}
-	cr, err := t.Client.Credential(ctx, t.url, t.Policy(door.Caller{Origin: t.origin, Git: "git", CheckEvery: checkEvery}))
-	if err == nil && again && cr.Kind == access.JWT {
+	// The application may have another mode than it had.
+	if _, err := t.Client.Discover(ctx, t.url); err != nil {
+		return h.stop(t, err)
+	}
+	if sent.again && t.note.Cookie == gitnote.CookieAccepted {
+		h.learn(t, func(n *gitnote.Note) { n.Cookie = gitnote.CookieRefused })
+	}
+	cr, err := h.credential(ctx, t, atOnce)
+	if err == nil && cr.Kind == access.JWT && (sent.again || cr.App.Mode != access.ModeOAuth) {
 		err = &access.RefusedError{App: cr.App, Cause: access.TokenNotAccepted}
 	}
 	if err != nil {
 		return h.stop(t, err)
 	}
-	return h.give(t, cr)
+	return h.give(t, cr, againState)
 }
 
-// give answers with a credential, each kind in the way in which git can send it.
-func (h *helper) give(t *host, cr access.Credential) error {
-	switch cr.Kind {
-	case access.Bearer:
-		if t.byServer() {
-			return h.answer(t.req.NextHelper())
-		}
-		if !t.req.Can(githelper.CapabilityAuthType) {
-			return h.stop(t, &cli.Error{
-				Err:   fmt.Errorf("%s uses Managed OAuth, and this git cannot send its tokens", t.origin.Host()),
-				Hints: []string{"git 2.46 or later can"},
-			})
-		}
-		return h.answer(&githelper.Response{
-			Request:   t.req,
-			Auth:      &githelper.Auth{Type: "Bearer", Credential: githelper.NewSecret(cr.Token().Reveal())},
-			Ephemeral: new(true), // it is kept by us, and by nobody else
-			Expiry:    cr.Expiry,
-		})
-	case access.ServiceToken:
-		if !h.sendsServiceToken(t.origin) {
-			return h.stop(t, &cli.Error{
-				Err: fmt.Errorf("%s has a service token, which git cannot get from a credential helper", t.origin.Host()),
-				Hints: []string{
-					fmt.Sprintf("run git with it: access run %s -- git …", t.origin.Host()),
-					fmt.Sprintf("to use a person's session in its place: access service-token remove %s", t.origin.Host()),
-				},
-				Code: cli.ExitRefused,
-			})
-		}
-	case access.None:
-		if !t.setUp {
-			return nil
-		}
-	}
-	if cr.Kind != access.ServiceToken {
-		if err := t.WriteJar(cr); err != nil {
-			return h.stop(t, err)
-		}
-	}
+// tokenRefused answers when a request with the access token was refused, as far as git knows: git below 2.54 probes the server ahead
+// of a large push, and does so without the token.
+func (h *helper) tokenRefused(ctx context.Context, t *host, sent sent) error {
 	if t.byServer() {
-		return h.answer(t.req.NextHelper())
+		h.learnOwnLogin(t) // from now on it is the cookie
 	}
-	return h.answer(t.req.CookieInJar(jarState, t.note.OwnLogin))
-}
-
-func (h *helper) answer(r *githelper.Response) error {
-	_, err := r.WriteTo(h.env.Stdout)
-	return err
-}
-
-// stop ends git: what it could do next is ask the person for a password that does not exist. The error stands above git's own.
-func (h *helper) stop(t *host, err error) error {
-	if werr := h.answer(t.req.Stop()); werr != nil {
-		h.env.Warn("%v", werr)
+	cr, err := h.credential(ctx, t, atOnce)
+	if err == nil && cr.Kind == access.Bearer && sent.mark == mark(cr) {
+		// The same once more, and Access accepts it from us.
+		cr, err = h.insteadOfToken(ctx, t)
 	}
-	return err
+	if err != nil {
+		return h.stop(t, err)
+	}
+	return h.give(t, cr, jarState)
 }
 
-// sendsServiceToken reports whether the git that asks was given the service token's headers in its environment, as by "access run".
-func (h *helper) sendsServiceToken(o access.Origin) bool {
-	want := strings.ToLower("http." + string(o) + "/.extraheader")
-	for _, kv := range h.env.Environ() {
-		name, value, _ := strings.Cut(kv, "=")
-		switch {
-		case strings.HasPrefix(name, "GIT_CONFIG_KEY_") && strings.ToLower(value) == want:
-			n := strings.TrimPrefix(name, "GIT_CONFIG_KEY_")
-			if isServiceTokenHeader(h.env.Getenv("GIT_CONFIG_VALUE_" + n)) {
-				return true
-			}
-		case name == "GIT_CONFIG_PARAMETERS": // git below 2.31
-			if _, rest, ok := strings.Cut(strings.ToLower(value), want); ok && isServiceTokenHeader(strings.TrimLeft(rest, "'=")) {
-				return true
-			}
+// insteadOfToken gets a cookie for a git that leaves the token out.
+func (h *helper) insteadOfToken(ctx context.Context, t *host) (access.Credential, error) {
+	if t.setUp && t.note.Cookie == gitnote.CookieUntried {
+		cr, err := h.cookie(ctx, t, h.policy(t, checkEvery))
+		if !errors.Is(err, errNoCookie) {
+			return cr, err
 		}
 	}
-	return false
+	return access.Credential{}, &cli.Error{
+		Err: fmt.Errorf("%s refuses a request that git sent without the token: git below 2.54 does so ahead of a push that is larger than http.postBuffer", t.origin.Host()),
+		Hints: []string{
+			"use git 2.54 or later",
+			fmt.Sprintf("or have git hold the whole push in memory: git -c http.%s/.postBuffer=1g push …", t.origin),
+		},
+	}
 }
 
-func isServiceTokenHeader(s string) bool {
-	return strings.HasPrefix(strings.ToLower(s), "cf-access-client-")
+// credential gets what git can send to the host, and what leaves Authorization to the server's own login where it wants one.
+func (h *helper) credential(ctx context.Context, t *host, every time.Duration) (access.Credential, error) {
+	p := h.policy(t, every)
+	tokens := t.req.Can(githelper.CapabilityAuthType)
+	if tokens && !t.note.OwnLogin && t.note.Cookie != gitnote.CookieAccepted {
+		return t.Client.Credential(ctx, t.url, p)
+	}
+	cr, err := h.cookie(ctx, t, p)
+	switch {
+	case !errors.Is(err, errNoCookie):
+		return cr, err
+	case t.note.OwnLogin:
+		return cr, gitnote.LoginError(t.origin)
+	case !tokens:
+		return cr, gitnote.TokenError(t.origin, "this git", t.setUp)
+	}
+	return t.Client.Credential(ctx, t.url, p)
+}
+
+func (h *helper) policy(t *host, every time.Duration) access.Policy {
+	return t.Policy(door.Caller{Origin: t.origin, Git: "git", CheckEvery: every})
+}
+
+// errNoCookie: the application, with Managed OAuth, accepts no session cookie, or git would not read it.
+var errNoCookie = errors.New("no session cookie is accepted")
+
+// cookie gets a session that can go into the cookie file. What an application with Managed OAuth says to one is found out once.
+func (h *helper) cookie(ctx context.Context, t *host, p access.Policy) (access.Credential, error) {
+	p.JWT = true
+	app, known := t.Client.Lookup(t.url)
+	if known && app.Mode == access.ModeOAuth && t.note.Cookie == gitnote.CookieRefused {
+		var err error // the administrator may have turned it off by now
+		if app, err = t.Client.Discover(ctx, t.url); err != nil {
+			return access.Credential{}, err
+		}
+	}
+	if known && app.Mode == access.ModeOAuth && (!t.setUp || t.note.Cookie == gitnote.CookieRefused) {
+		return access.Credential{}, errNoCookie
+	}
+	cr, err := t.Client.Credential(ctx, t.url, p)
+	if err == nil && cr.Kind == access.JWT && cr.App.Mode == access.ModeOAuth && t.note.Cookie != gitnote.CookieAccepted {
+		var accepted bool
+		if accepted, err = t.TakesCookie(ctx, t.url, p); err == nil && accepted {
+			h.learn(t, func(n *gitnote.Note) { n.Cookie = gitnote.CookieAccepted })
+			return t.Client.Credential(ctx, t.url, p)
+		} else if err == nil {
+			err = &access.RefusedError{App: cr.App, Cause: access.NotWithOAuth}
+		}
+	}
+	var refused *access.RefusedError
+	if errors.As(err, &refused) && refused.Cause == access.NotWithOAuth {
+		h.learn(t, func(n *gitnote.Note) { n.Cookie = gitnote.CookieRefused })
+		return cr, errNoCookie
+	}
+	return cr, err
 }

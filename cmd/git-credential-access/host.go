@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/url"
 
 	"github.com/gitaccess/gitaccess/access"
@@ -50,6 +49,9 @@ func (h *helper) host() (*host, error) {
 	case h.setUp:
 		// Whoever wrote the configuration of this machine set the host up for all who use it.
 		t.setUp, t.note = true, gitnote.Note{OwnLogin: h.ownLogin}
+		if h.cookieAccepted {
+			t.note.Cookie = gitnote.CookieAccepted
+		}
 		if err := gitnote.Save(d, o, t.note); err != nil {
 			return nil, err
 		}
@@ -76,11 +78,18 @@ func (t *host) byAccess() bool {
 func (t *host) byServer() bool { return len(t.req.WWWAuth) > 0 && !t.byAccess() }
 
 // learnOwnLogin notes that the server behind Access wants a login of its own, and tells the person what follows, once.
-func (t *host) learnOwnLogin(ctx context.Context, h *helper) error {
+func (h *helper) learnOwnLogin(t *host) {
 	if t.note.OwnLogin {
-		return nil
+		return
 	}
-	t.note.OwnLogin = true
 	h.env.Note("%s lets you pass Access and wants a login of its own; to have git give it: access setup git %s", t.origin.Host(), t.origin.Host())
-	return gitnote.Save(t.Door, t.origin, t.note)
+	h.learn(t, func(n *gitnote.Note) { n.OwnLogin = true })
+}
+
+// learn changes what is known of the host. That it could not be kept stops nothing: it can be learnt again.
+func (h *helper) learn(t *host, change func(*gitnote.Note)) {
+	change(&t.note)
+	if err := gitnote.Save(t.Door, t.origin, t.note); err != nil {
+		h.env.Warn("%v", err)
+	}
 }

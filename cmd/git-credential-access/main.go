@@ -23,6 +23,7 @@ func run(ctx context.Context, env *cli.Env) error {
 	flags.StringVar(&h.door.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
 	flags.BoolVar(&h.setUp, "set-up", false, "take the hosts that git asks for as set up, for the configuration of a whole machine")
 	flags.BoolVar(&h.ownLogin, "own-login", false, "with --set-up: the server behind Access wants a login of its own")
+	flags.BoolVar(&h.cookieAccepted, "cookie", false, "with --set-up: Managed OAuth accepts a session cookie beside its tokens")
 	args, err := cli.Parse(env, flags, cli.Page{
 		Usage: "let git pass Cloudflare Access",
 		Args:  "get|store|erase|capability",
@@ -45,6 +46,8 @@ type helper struct {
 	door     door.Options
 	setUp    bool // --set-up
 	ownLogin bool // --own-login
+
+	cookieAccepted bool // --cookie
 }
 
 func (h *helper) serve(ctx context.Context, operation string) error {

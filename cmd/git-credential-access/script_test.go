@@ -21,6 +21,11 @@ func TestScripts(t *testing.T) {
 			w.Apps["git.example.com"].Set(func(a *accesstest.App) {
 				a.Origin = &origin.Git{Root: filepath.Join(w.Dir, "origin"), Redirect: map[string]string{"/moved": "https://open.example.com"}}
 			})
+			// A server with a login of its own behind Managed OAuth.
+			basic := w.Apps["basic.example.com"].App()
+			w.Apps["oauth-basic.example.com"] = w.Edge.AddApp(accesstest.App{
+				Host: "oauth-basic.example.com", Allow: true, Services: basic.Services, Origin: basic.Origin, OAuth: &accesstest.OAuth{},
+			})
 			return nil
 		},
 	})

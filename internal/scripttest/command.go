@@ -33,6 +33,8 @@ import (
 //	edge move HOST DOMAIN             gives the application to another team
 //	edge session HOST DURATION        lifetime of the application's new tokens
 //	edge allow|strict|binding-cookie|bypass HOST on|off
+//	edge refuse-jwt HOST on|off       Managed OAuth accepts no application token beside its own
+//	edge expire-access                lets every access token of Managed OAuth expire; refresh tokens hold
 //	edge auto-approve on|off          no click where a session exists
 //	edge fail HOST N ANSWER           answers N times (-1: always) waf, down, 502, 503, 504, 429 or abort
 //	edge heal HOST
@@ -155,6 +157,11 @@ var appSwitches = map[string]func(*accesstest.App, bool){
 	"strict":         func(a *accesstest.App, on bool) { a.Strict = on },
 	"binding-cookie": func(a *accesstest.App, on bool) { a.BindingCookie = on },
 	"bypass":         func(a *accesstest.App, on bool) { a.Bypass = on },
+	"refuse-jwt": func(a *accesstest.App, on bool) {
+		o := *a.OAuth
+		o.RefuseJWT = on
+		a.OAuth = &o
+	},
 }
 
 // change is for the commands that change something.
@@ -189,8 +196,9 @@ var changes = map[string]struct {
 	args int
 	do   func(w *World, args []string) error
 }{
-	"clear": {0, func(w *World, _ []string) error { w.Edge.ClearLog(); return nil }},
-	"cut":   {0, func(w *World, _ []string) error { w.Edge.CutRelays(); return nil }},
+	"clear":         {0, func(w *World, _ []string) error { w.Edge.ClearLog(); return nil }},
+	"cut":           {0, func(w *World, _ []string) error { w.Edge.CutRelays(); return nil }},
+	"expire-access": {0, func(w *World, _ []string) error { w.Team.ExpireAccessTokens(); return nil }},
 	"rotate-keys": {0, func(w *World, _ []string) error {
 		w.Team.RotateKeys()
 		w.Team.DropOldKeys()

@@ -1,6 +1,9 @@
 package door
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/gitaccess/gitaccess/access"
@@ -21,6 +24,9 @@ func (d *Door) WriteJar(cr access.Credential) error {
 	jar := d.Jar(cr.App.Origin)
 	ck := cr.Cookie()
 	if ck == nil {
+		if _, err := os.Lstat(jar.Path); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return jar.Remove()
 	}
 	return jar.Save([]githelper.Cookie{{

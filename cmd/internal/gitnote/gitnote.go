@@ -17,11 +17,23 @@ import (
 type Note struct {
 	// OwnLogin: the server behind Access wants a login of its own.
 	OwnLogin bool `json:"own_login,omitempty"`
+	// Cookie: whether an application with Managed OAuth takes the session as a cookie, too. Once it is known to do so, git gets the
+	// cookie: every git can send one with every request.
+	Cookie Cookie `json:"cookie,omitempty"`
 	// Files are the configuration files of git with our lines for the host.
 	Files []string `json:"files,omitempty"`
 	// Marked: the host was not set up in any way before "access setup git".
 	Marked bool `json:"marked,omitempty"`
 }
+
+// A Cookie is what came of sending a session as a cookie to an application with Managed OAuth.
+type Cookie string
+
+const (
+	CookieUntried  Cookie = ""
+	CookieAccepted Cookie = "accepted"
+	CookieRefused  Cookie = "refused"
+)
 
 // key is the Note's place in the mark, which may hold the notes of other commands.
 const key = "git"

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/githelper"
+	"github.com/gitaccess/gitaccess/internal/cli"
+)
+
+// Marks of our answers, which come back when the server refused a request with them.
+const (
+	jarState   = "access:jar"    // the session is in the cookie file
+	againState = "access:again"  // the same, after Access refused one
+	tokenState = "access:token:" // and mark
+)
+
+// sent is what of ours was on the request that was refused.
+type sent struct {
+	cookie, token bool
+	again         bool   // the cookie had been refused before, and was looked at
+	mark          string // of the token, if git tells
+}
+
+func (t *host) sent() (s sent) {
+	for _, state := range t.req.State {
+		m, isToken := strings.CutPrefix(state, tokenState)
+		switch {
+		case isToken:
+			return sent{token: true, mark: m}
+		case state == jarState, state == againState:
+			return sent{cookie: true, again: state == againState}
+		}
+	}
+	// git drops the state with the first request that succeeds, and keeps the authtype.
+	return sent{cookie: t.req.Has("authtype") && t.req.AuthType == "", token: strings.EqualFold(t.req.AuthType, "bearer")}
+}
+
+// mark tells a token from its successors, and nothing about it.
+func mark(cr access.Credential) string {
+	sum := sha256.Sum256([]byte(cr.Token().Reveal()))
+	return hex.EncodeToString(sum[:4])
+}
+
+// give answers with a credential, each kind in the way in which git can send it.
+func (h *helper) give(t *host, cr access.Credential, state string) error {
+	switch cr.Kind {
+	case access.ServiceToken:
+		if !h.sendsHeader(t.origin, "cf-access-client-") {
+			return h.stop(t, &cli.Error{
+				Err: fmt.Errorf("%s has a service token, which git cannot get from a credential helper", t.origin.Host()),
+				Hints: []string{
+					fmt.Sprintf("run git with it: access run %s -- git …", t.origin.Host()),
+					fmt.Sprintf("to use a person's session in its place: access service-token remove %s", t.origin.Host()),
+				},
+				Code: cli.ExitRefused,
+			})
+		}
+	case access.None:
+		if !t.setUp {
+			return nil
+		}
+	}
+	if cr.Kind != access.ServiceToken {
+		if err := t.WriteJar(cr); err != nil { // a stale cookie beside a token would be judged, too
+			return h.stop(t, err)
+		}
+	}
+	switch {
+	case cr.Kind == access.Bearer:
+		return h.answer(t.req.BearerToken(githelper.NewSecret(cr.Token().Reveal()), cr.Expiry, tokenState+mark(cr)))
+	case t.byServer():
+		return h.answer(t.req.NextHelper())
+	}
+	return h.answer(t.req.CookieInJar(state, t.note.OwnLogin))
+}
+
+func (h *helper) answer(r *githelper.Response) error {
+	_, err := r.WriteTo(h.env.Stdout)
+	return err
+}
+
+// stop ends git: what it could do next is ask the person for a password that does not exist. The error stands above git's own.
+func (h *helper) stop(t *host, err error) error {
+	if werr := h.answer(t.req.Stop()); werr != nil {
+		h.env.Warn("%v", werr)
+	}
+	return err
+}
+
+// sendsHeader reports whether the git that asks was given a header for the origin in its environment, as by "access run".
+func (h *helper) sendsHeader(o access.Origin, prefix string) bool {
+	want := strings.ToLower("http." + string(o) + "/.extraheader")
+	for _, kv := range h.env.Environ() {
+		name, value, _ := strings.Cut(kv, "=")
+		switch {
+		case strings.HasPrefix(name, "GIT_CONFIG_KEY_") && strings.ToLower(value) == want:
+			n := strings.TrimPrefix(name, "GIT_CONFIG_KEY_")
+			if strings.HasPrefix(strings.ToLower(h.env.Getenv("GIT_CONFIG_VALUE_"+n)), prefix) {
+				return true
+			}
+		case name == "GIT_CONFIG_PARAMETERS": // git below 2.31
+			for rest, ok := value, true; ok; {
+				if _, rest, ok = strings.Cut(strings.ToLower(rest), want); ok && strings.HasPrefix(strings.TrimLeft(rest, "'="), prefix) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
