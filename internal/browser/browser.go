@@ -77,7 +77,7 @@ func Open(ctx context.Context, page string, o *Options) error {
 }
 
 // checkURL returns the URL as an opener may have it. Openers are scripts as often as not, so that what a shell would expand
-// is percent-encoded, too.
+// is percent-encoded, too, and all that is not ASCII: PowerShell takes ’ for a quotation mark and U+0085 for white space.
 func checkURL(page string) (string, error) {
 	u, err := url.Parse(page)
 	if err != nil {
@@ -86,7 +86,15 @@ func checkURL(page string) (string, error) {
 	if (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || u.User != nil {
 		return "", fmt.Errorf("not a URL for a browser: %q", u.Redacted())
 	}
-	return escapeForScripts.Replace(u.String()), nil
+	var b strings.Builder
+	for _, c := range []byte(escapeForScripts.Replace(u.String())) {
+		if c < 0x80 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c) // url.URL leaves the query as it is
+		}
+	}
+	return b.String(), nil
 }
 
 var escapeForScripts = strings.NewReplacer(

@@ -15,6 +15,8 @@ func TestCheckURL(t *testing.T) {
 		"http://127.0.0.1:8080/":                    "http://127.0.0.1:8080/",
 		// What a shell would run in an opener that is a careless script:
 		"https://h/?a=$(reboot)&b=`id`;c='|d\"": "https://h/?a=%24%28reboot%29&b=%60id%60%3Bc=%27%7Cd%22",
+		// What ends a string in PowerShell, and what stands between its words:
+		"https://h/’?a=’\u0085-Verb\u00a0‘x‚y‛#’": "https://h/%E2%80%99?a=%E2%80%99%C2%85-Verb%C2%A0%E2%80%98x%E2%80%9Ay%E2%80%9B#%E2%80%99",
 	} {
 		if got, err := checkURL(in); got != want || err != nil {
 			t.Errorf("checkURL(%q) = %q, %v; want %q", in, got, err, want)
