@@ -44,23 +44,28 @@ type oidc struct {
 	modules string // a folder with node_modules
 	program string // node
 	node    *exec.Cmd
+	stderr  bytes.Buffer // to be read after stop
 	eof     io.Closer
 	pages   *http.Client // of the person
 }
 
 func newOIDC(t *testing.T) *oidc {
-	node := scripttest.Need(t, "node", "nodejs")
-	modules := testbedFolder("oauth/node_modules/oidc-provider")
+	modules := testbedFolder("oauth/node_modules")
 	if modules == "" {
 		scripttest.Missing(t, "npm oidc-provider", "it")
+	}
+	// There is one beside it where that of the system is too old.
+	node, err := filepath.Glob(filepath.Join(modules, "node-*", "bin", "node"))
+	if err != nil || len(node) == 0 {
+		node = []string{scripttest.Need(t, "node", "nodejs")}
 	}
 	dir, err := os.MkdirTemp("", "oidc-") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &oidc{bed: newBed(t), modules: dir, program: node}
-	if err := os.Symlink(filepath.Dir(modules), filepath.Join(s.modules, "node_modules")); err != nil {
+	s := &oidc{bed: newBed(t), modules: dir, program: node[0]}
+	if err := os.Symlink(modules, filepath.Join(s.modules, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
 	program, err := os.ReadFile("../contrib/testbed/oauth/server.mjs")
@@ -71,7 +76,12 @@ func newOIDC(t *testing.T) *oidc {
 		t.Fatal(err)
 	}
 	s.start()
-	t.Cleanup(func() { s.stop() })
+	t.Cleanup(func() {
+		s.stop()
+		if t.Failed() {
+			t.Logf("oidc-provider:\n%s", &s.stderr)
+		}
+	})
 
 	behind := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", s.socket())
@@ -120,8 +130,7 @@ func (s *oidc) start() {
 	_ = os.Remove(s.socket()) // node leaves it
 	s.node = exec.Command(s.program, "server.mjs", "https://"+oidcHost, "https://git.example.com", s.socket(), oidcSecret)
 	s.node.Dir = s.modules
-	var stderr bytes.Buffer
-	s.node.Stderr = &stderr
+	s.node.Stderr = &s.stderr
 	in, err := s.node.StdinPipe()
 	if err != nil {
 		s.Fatal(err)
@@ -136,7 +145,7 @@ func (s *oidc) start() {
 	s.eof = in
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
 		s.stop()
-		s.Fatalf("oidc-provider: %q, %v\n%s", line, err, &stderr)
+		s.Fatalf("oidc-provider: %q, %v\n%s", line, err, &s.stderr)
 	}
 }
 

@@ -6,9 +6,7 @@
 // SECRET is that of the client "resource", which may introspect tokens (RFC 7662). All that it knows is lost at its end.
 import { createServer } from 'node:http';
 import { stdin, stdout, argv, exit } from 'node:process';
-
-URL.parse ??= (...args) => { try { return new URL(...args); } catch { return null; } }; // Node before 22
-const { Provider } = await import('oidc-provider');
+import { Provider } from 'oidc-provider';
 
 const [, , issuer, resource, socket, secret] = argv;
 
@@ -35,6 +33,7 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
 });
 provider.proxy = true;
+provider.on('server_error', (ctx, error) => console.error(error));
 
 // No scope means the one that there is (RFC 6749 §3.3); oidc-provider's own default is to grant nothing.
 provider.use(async (ctx, next) => {
