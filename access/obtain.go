@@ -137,6 +137,9 @@ type BusyError struct {
 }
 
 func (e *BusyError) Error() string {
+	if e.PID == 0 { // it was ended or stopped before it said who it is
+		return fmt.Sprintf("access: another process has been renewing the session of %s for %s", e.App.Origin.Host(), e.After)
+	}
 	return fmt.Sprintf("access: process %d has been renewing the session of %s for %s", e.PID, e.App.Origin.Host(), e.After)
 }
 

@@ -221,6 +221,7 @@ func TestExplain(t *testing.T) {
 		{&access.TeamChangedError{Origin: host, Was: "a", Now: "b"}, 4, "access login --accept-team b git.example.com"},
 		{&access.LoginTimeoutError{App: app, After: time.Minute}, 3, "access login git.example.com"},
 		{&access.BusyError{App: app, PID: 7}, 1, "kill -CONT 7"},
+		{&access.BusyError{App: app}, 1, "has not said which"},
 		{&access.NoRegistrationError{App: app}, 1, "--client-id"},
 		{&access.OAuthError{App: app, Step: "token", Code: "invalid_grant"}, 1, "single-use"},
 		{&access.OAuthError{App: app, Step: "refresh", Code: "invalid_client"}, 1, "anew"},
@@ -279,7 +280,8 @@ func TestTellerSpeaksToPeople(t *testing.T) {
 
 // What a browser inherits outlives us: no secrets in it.
 func TestCleanEnviron(t *testing.T) {
-	env, _ := testEnv(t, "CF_ACCESS_CLIENT_SECRET=s", "GITHUB_TOKEN=s", "GIT_CONFIG_VALUE_0=s", "DISPLAY=:0")
+	env, _ := testEnv(t, "CF_ACCESS_CLIENT_SECRET=s", "GITHUB_TOKEN=s", "GIT_CONFIG_VALUE_0=s",
+		"ACCESS_KEYSTORE_PASSPHRASE=s", "DB_PASSWORD=s", "DISPLAY=:0")
 	d, err := Open(env, nil)
 	if err != nil {
 		t.Fatal(err)

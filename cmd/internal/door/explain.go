@@ -87,6 +87,9 @@ func explain(err error) (hints []string, code int) {
 	case *access.LoginTimeoutError:
 		return []string{"run the command again, or log in first: access login " + e.App.Origin.Host()}, cli.ExitLoginRequired
 	case *access.BusyError:
+		if e.PID == 0 { // kill 0 would end whoever types it
+			return []string{"a program that uses the session is stopped or stuck and has not said which it is; let it go on or end it, then run the command again"}, cli.ExitFailed
+		}
 		return []string{fmt.Sprintf("process %d seems to be stopped or stuck; let it go on (fg, kill -CONT %d) or end it (kill %d), then run the command again", e.PID, e.PID, e.PID)}, cli.ExitFailed
 	case *access.NoRegistrationError:
 		return []string{

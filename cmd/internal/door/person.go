@@ -137,7 +137,8 @@ func (d *Door) cleanEnviron() []string {
 	var out []string
 	for _, kv := range d.env.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasSuffix(name, "_SECRET") || strings.HasSuffix(name, "_TOKEN") || strings.HasPrefix(name, "GIT_CONFIG_") {
+		if strings.HasSuffix(name, "_SECRET") || strings.HasSuffix(name, "_TOKEN") || strings.HasSuffix(name, "_PASSPHRASE") ||
+			strings.HasSuffix(name, "_PASSWORD") || strings.HasPrefix(name, "GIT_CONFIG_") {
 			continue
 		}
 		out = append(out, kv)
