@@ -2,8 +2,8 @@ package githelper
 
 import (
 	"bytes"
-	"io"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
