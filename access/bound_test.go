@@ -94,8 +94,8 @@ func TestUnsignedTeamGetsNoJWT(t *testing.T) {
 	if stolen != "" {
 		t.Error("a token of the team's application went to the host")
 	}
-	var discovery *access.DiscoveryError
-	if !errors.As(err, &discovery) || discovery.Step != "metadata" {
+	var refused *access.RefusedError
+	if !errors.As(err, &refused) || refused.Cause != access.NotWithOAuth {
 		t.Errorf("got %v", err)
 	}
 	if n := b.logins(); n != 0 {

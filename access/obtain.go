@@ -70,8 +70,7 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	if app.byJWT && app.Audience == "" {
 		// Its team is what it says itself. A login by transfer could be led to any
 		// application of that team, whose token would then be sent here.
-		return Credential{}, &DiscoveryError{Origin: o, Step: "metadata",
-			Err: errors.New("the host offers Managed OAuth alone: it sends no signed metadata, without which it gets no JWT")}
+		return Credential{}, &RefusedError{App: app, Cause: NotWithOAuth, Detail: "without signed metadata it gets no other token"}
 	}
 	before, _ := c.loadSession(ctx, app)
 	began := c.now()
