@@ -20,6 +20,8 @@ const (
 	bigURL   = "https://git.example.com/big.git"
 	basicURL = "https://basic.example.com/demo.git"
 	ciURL    = "https://ci.example.com/demo.git"
+	oauthURL = "https://oauth.example.com/demo.git"
+	oauthBig = "https://oauth.example.com/big.git"
 )
 
 var steps = []step{
@@ -95,6 +97,31 @@ var steps = []step{
 		}
 		return "Access by the team's session, the origin by git's helper", check(w.pushed(ctx, "basic"), w.tabs(0))
 	}},
+	{"clone with Managed OAuth", func(ctx context.Context, w *world) (string, error) {
+		if err := w.run(ctx, "access", "setup", "git", "--git", w.newest, "oauth.example.com"); err != nil {
+			return "", err
+		}
+		if err := w.run(ctx, w.newest, "clone", "-q", oauthURL, "oauth"); err != nil {
+			return "", err
+		}
+		return "git " + w.newestVersion + ", one login", check(w.cloned("oauth"), w.tabs(1))
+	}},
+	{"push 30 MB with Managed OAuth", func(ctx context.Context, w *world) (string, error) {
+		if err := w.bigRepository(ctx, "big-oauth"); err != nil {
+			return "", err
+		}
+		w.begin()
+		if err := w.run(ctx, w.newest, "-C", "big-oauth", "push", "-q", "--force", oauthBig, "HEAD:main"); err != nil {
+			return "", err
+		}
+		return "no login", check(w.pushed(ctx, "big-oauth"), w.tabs(0))
+	}},
+	{"the access token ends, git goes on", func(ctx context.Context, w *world) (string, error) {
+		if err := w.run(ctx, w.newest, "-C", "oauth", "fetch", "-q"); err != nil {
+			return "", err
+		}
+		return "refreshed ahead of its end, without a person", check(w.tabs(0), w.refreshes(1))
+	}},
 	{"clone and push with a service token", func(ctx context.Context, w *world) (string, error) {
 		w.setServiceToken(w.service.ID, w.service.Secret())
 		if err := w.run(ctx, "access", "run", "ci.example.com", "--", "git", "clone", "-q", ciURL, "ci"); err != nil {
@@ -165,7 +192,7 @@ func (w *world) pushed(ctx context.Context, dir string) error {
 		return err
 	}
 	served := "demo.git"
-	if dir == "big" {
+	if strings.HasPrefix(dir, "big") {
 		served = "big.git"
 	}
 	remote, err := w.output(ctx, "git", "-C", filepath.Join(w.dir, "origin", served), "rev-parse", "main")

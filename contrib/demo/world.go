@@ -16,11 +16,15 @@ import (
 
 	"github.com/gitaccess/gitaccess/access/accesstest"
 	"github.com/gitaccess/gitaccess/access/accesstest/origin"
+	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
 
 // originLogin is what basic.example.com wants beside Access.
 const originLogin = "ada:origin-password"
+
+// shortLife is how long the access tokens of oauth.example.com live: so short that each command finds the last one about to end.
+const shortLife = 50 * time.Second
 
 // world is a home folder with an edge around it.
 type world struct {
@@ -37,6 +41,8 @@ type world struct {
 	transcript             bytes.Buffer // of the step's commands
 	tabsBefore             int
 	gitVersion, sshVersion string
+	newest                 string // path of the newest git at hand
+	newestVersion          string
 }
 
 func newWorld(ctx context.Context, env *cli.Env, bin string) (w *world, err error) {
@@ -72,6 +78,9 @@ func newWorld(ctx context.Context, env *cli.Env, bin string) (w *world, err erro
 	if w.gitVersion, err = w.output(ctx, "git", "--version"); err != nil {
 		return w, err
 	}
+	if w.newest, w.newestVersion, err = newestGit(ctx); err != nil {
+		return w, err
+	}
 	version, err := exec.CommandContext(ctx, "ssh", "-V").CombinedOutput()
 	w.sshVersion, _, _ = strings.Cut(strings.TrimSpace(string(version)), ",")
 	return w, err
@@ -97,6 +106,7 @@ func (w *world) startEdge(ctx context.Context) (*accesstest.Server, error) {
 		{Host: "basic.example.com", Allow: true, Origin: &origin.Git{Root: root, Login: originLogin}},
 		{Host: "ci.example.com", Services: services, Strict: true, Origin: plain},
 		{Host: "ssh.example.com", Allow: true, Services: services, TCP: accesstest.DialTCP(w.sshd.Addr())},
+		{Host: "oauth.example.com", Allow: true, Origin: plain, OAuth: &accesstest.OAuth{AccessLifetime: shortLife}},
 	} {
 		w.edge.AddApp(a)
 	}
@@ -305,4 +315,35 @@ func (w *world) keepOriginLogin(ctx context.Context) error {
 	}
 	line := "https://" + originLogin + "@basic.example.com\n"
 	return os.WriteFile(filepath.Join(w.dir, "home", ".git-credentials"), []byte(line), 0o600)
+}
+
+// newestGit returns the newest of the git on PATH and those that make test put beside it.
+func newestGit(ctx context.Context) (path, version string, err error) {
+	candidates := []string{"git"}
+	for _, dir := range []string{"/opt/gitaccess-testbed", os.ExpandEnv("$HOME/.cache/gitaccess-testbed")} {
+		found, err := filepath.Glob(filepath.Join(dir, "git-*", "bin", "git"))
+		if err != nil {
+			return "", "", err
+		}
+		candidates = append(candidates, found...)
+	}
+	var best githelper.Version
+	for _, c := range candidates {
+		g, err := githelper.FindGit(ctx, c, nil)
+		if err != nil {
+			return "", "", err
+		}
+		if best == (githelper.Version{}) || g.Version.AtLeast(best.Major, best.Minor+1) || g.Version.Major > best.Major {
+			path, best = g.Path, g.Version
+		}
+	}
+	return path, best.String(), nil
+}
+
+// refreshes checks how often the authorization server was asked for a token in this step.
+func (w *world) refreshes(want int) error {
+	if n := len(w.edge.Requests(accesstest.ToPath("/cdn-cgi/access/oauth/token"))); n != want {
+		return fmt.Errorf("%d requests for a token, want %d", n, want)
+	}
+	return nil
 }
