@@ -14,6 +14,9 @@ type backend interface {
 	// each calls visit for each blob whose name has no suffix. What vanishes or cannot be read meanwhile is left out.
 	each(ctx context.Context, visit func(name string, blob []byte)) error
 
+	// clear removes every blob of ours, also what cannot be read.
+	clear(ctx context.Context) error
+
 	limit() int // bytes that a blob may have; 0: no limit that matters
 	location() string
 	sealed() bool // whether what lies on the disk cannot be read without a secret that is not beside it

@@ -89,7 +89,7 @@ func (s *Store) choose(ctx context.Context) error {
 			return fmt.Errorf("keystore: open: %w", context.Cause(ctx))
 		}
 		if err != nil {
-			failed = append(failed, fmt.Sprintf("%s: %v", name, err))
+			failed = append(failed, name+": "+reason(err))
 			continue
 		}
 		why := known.Why
@@ -111,6 +111,19 @@ func (s *Store) choose(ctx context.Context) error {
 		return s.choose(ctx)
 	}
 	return &UnusableError{"every store", errors.New(strings.Join(failed, "; "))}
+}
+
+// reason is an error in a sentence that has named the store.
+func reason(err error) string {
+	var locked *LockedError
+	var timeout *TimeoutError
+	switch {
+	case errors.As(err, &locked):
+		return "it is locked"
+	case errors.As(err, &timeout):
+		return fmt.Sprintf("it did not answer within %v", timeout.After)
+	}
+	return err.Error()
 }
 
 // rechoose is choose for a Store whose backend has gone away, unless someone else has done it meanwhile.

@@ -85,6 +85,19 @@ func (f *file) each(ctx context.Context, visit func(string, []byte)) error {
 	})
 }
 
+func (f *file) clear(ctx context.Context) error {
+	err := f.names(func(name string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return f.remove(ctx, name)
+	})
+	if err != nil {
+		return err
+	}
+	return f.dir.Remove(markerName) // with nothing left, any key may begin, or none
+}
+
 // names visits the names of all entries.
 func (f *file) names(visit func(string) error) error {
 	shards, err := os.ReadDir(f.location())

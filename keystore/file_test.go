@@ -142,6 +142,21 @@ func TestSealing(t *testing.T) {
 		})
 	}
 
+	t.Run("clear needs no key", func(t *testing.T) {
+		dir := t.TempDir()
+		env := sources["key file"](t, one)
+		s := openAs(t, "file", &keystore.Options{Dir: dir, Getenv: func(k string) string { return env[k] }})
+		for _, k := range []string{"a", "b"} {
+			must(t, s.Put(t.Context(), k, []byte(secret)))
+		}
+		keystore.Plant(t, s, "newer", []byte(`{"v":2}`))
+		s = openAs(t, "file", &keystore.Options{Dir: dir})
+		must(t, s.Clear(t.Context()))
+		if left := files(t, dir); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+		must(t, s.Put(t.Context(), "a", []byte("unsealed, as there is nothing else")))
+	})
 	t.Run("many begin at once", func(t *testing.T) {
 		// A passphrase needs a salt, and there can be only one.
 		t.Setenv("ACCESS_KEYSTORE_PASSPHRASE", "correct horse battery staple")

@@ -135,9 +135,25 @@ func (s securityTool) each(ctx context.Context, visit func(string, []byte)) erro
 		return err
 	}
 	for _, name := range dumped(string(dump)) {
+		if !plainName(name) {
+			continue
+		}
 		if blob, err := s.get(ctx, name); err == nil {
 			visit(name, blob)
 		} else if ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s securityTool) clear(ctx context.Context) error {
+	dump, err := s.run(ctx, "", "dump-keychain")
+	if err != nil {
+		return err
+	}
+	for _, name := range dumped(string(dump)) {
+		if err := s.remove(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -150,7 +166,7 @@ func (s securityTool) each(ctx context.Context, visit func(string, []byte)) erro
 func dumped(dump string) (names []string) {
 	var account, svc string
 	flush := func() {
-		if svc == "gitaccess" && plainName(account) {
+		if stem, _, _ := strings.Cut(account, "."); svc == "gitaccess" && plainName(stem) {
 			names = append(names, account)
 		}
 		account, svc = "", ""

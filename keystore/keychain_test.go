@@ -114,6 +114,21 @@ func TestSecurityTool(t *testing.T) {
 	if err := all(ctx, b, func(e *envelope) { keys = append(keys, e.Key) }); err != nil || len(keys) != 1 || keys[0] != "session/x" {
 		t.Errorf("%q, %v", keys, err)
 	}
+	if err := store(ctx, b, "another", make([]byte, 9000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := erase(ctx, b, "another"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.clear(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadFile(path); string(left) != "{}" {
+		t.Errorf("clear left: %.200s", left)
+	}
+	if err := store(ctx, b, "session/x", []byte("again")); err != nil {
+		t.Fatal(err)
+	}
 	if err := erase(ctx, b, "session/x"); err != nil {
 		t.Fatal(err)
 	}

@@ -131,10 +131,15 @@ func Open(ctx context.Context, o *Options) (*Store, error) {
 		name, why = s.c.getenv("ACCESS_KEYSTORE"), "named by ACCESS_KEYSTORE"
 	}
 	if name != "" {
-		return s, s.openNamed(ctx, name, why)
+		err = s.openNamed(ctx, name, why)
+	} else {
+		s.auto = true
+		err = s.choose(ctx)
 	}
-	s.auto = true
-	return s, s.choose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Info says which store this is.
@@ -161,7 +166,9 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 		b, below := s.backends()
 		v, err := load(ctx, b, key)
 		if errors.Is(err, ErrNotFound) && below != nil {
-			v, err = load(ctx, below, key)
+			if old, oldErr := load(ctx, below, key); oldErr == nil { // what cannot be read there must not stand in the way
+				v, err = old, nil
+			}
 		}
 		value = v
 		return err
@@ -179,10 +186,11 @@ func (s *Store) Put(ctx context.Context, key string, value []byte) error {
 	}
 	value = slices.Clone(value)
 	return s.write(ctx, "put", key, func(ctx context.Context, b, below backend) error {
-		if err := store(ctx, b, key, value); err != nil || below == nil {
-			return err
+		err := store(ctx, b, key, value)
+		if err == nil && below != nil {
+			erase(ctx, below, key) // if it stays, it is not looked at: the keyring has the key now
 		}
-		return erase(ctx, below, key)
+		return err
 	})
 }
 
@@ -221,6 +229,19 @@ func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
 		return nil, err
 	}
 	return keys, nil
+}
+
+// Clear deletes every entry, also those that cannot be read: of newer versions, damaged, sealed with a key that is lost. It is for a
+// person who wants every trace gone.
+func (s *Store) Clear(ctx context.Context) error {
+	return s.call(ctx, "clear", "", func(ctx context.Context) error {
+		b, below := s.backends()
+		err := b.clear(ctx)
+		if below != nil {
+			err = errors.Join(err, below.clear(ctx))
+		}
+		return err
+	})
 }
 
 func (s *Store) backends() (b, below backend) {
@@ -266,7 +287,7 @@ func (s *Store) write(ctx context.Context, op, key string, work func(ctx context
 
 // call runs work with the deadline. What was chosen automatically and has gone away since is chosen anew.
 func (s *Store) call(ctx context.Context, op, key string, work func(ctx context.Context) error) error {
-	if err := checkKey(key); err != nil && op != "list" {
+	if err := checkKey(key); err != nil && op != "list" && op != "clear" {
 		return fmt.Errorf("keystore: %s %q: %w", op, key, err)
 	}
 	b, _ := s.backends()

@@ -142,17 +142,40 @@ func (p *pass) remove(ctx context.Context, name string) error {
 	return err
 }
 
-func (p *pass) each(ctx context.Context, visit func(string, []byte)) error {
+// names lists what is there, entries on their way in too.
+func (p *pass) names() (names []string, err error) {
 	files, err := os.ReadDir(filepath.Join(p.dir, passPrefix))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f.Name(), ".gpg"); ok {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+func (p *pass) clear(ctx context.Context) error {
+	names, err := p.names()
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), ".gpg")
-		if !ok || !plainName(name) {
+	for _, name := range names {
+		if err := p.remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pass) each(ctx context.Context, visit func(string, []byte)) error {
+	names, err := p.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !plainName(name) {
 			continue
 		}
 		blob, err := p.get(ctx, name)

@@ -47,8 +47,13 @@ func passStore(t *testing.T, passphrase string) (dir string) {
 }
 
 func TestPassSuite(t *testing.T) {
-	passStore(t, "")
-	suite(t, "pass", &keystoretest.Options{Processes: 8, Operations: 20, Kills: 10})
+	dir := passStore(t, "")
+	s := suite(t, "pass", &keystoretest.Options{Processes: 8, Operations: 20, Kills: 10})
+	must(t, s.Put(t.Context(), "a", nil))
+	must(t, s.Clear(t.Context()))
+	if left, _ := filepath.Glob(dir + "/gitaccess/*"); len(left) > 0 {
+		t.Errorf("left after Clear: %q", left)
+	}
 }
 
 // A passphrase that would have to be asked for is not: nobody may be there to see the question.

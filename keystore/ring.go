@@ -19,6 +19,22 @@ type ring struct {
 	where string
 }
 
+func (r *ring) clear(ctx context.Context) error {
+	names, err := r.keys()
+	if err != nil {
+		return ringError(err)
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // retries is for the kernel's ring, where the library looks up a key and then asks for it by number: it may be deleted or replaced by
 // others in between, and a list then fails as a whole.
 const retries = 100

@@ -146,6 +146,13 @@ func TestSecretServiceSuiteInParts(t *testing.T) {
 	if n := keystore.Blobs(t, s); n != 0 {
 		t.Errorf("%d items are left over", n)
 	}
+	must(t, s.Put(t.Context(), "a", make([]byte, 9000)))
+	must(t, s.Put(t.Context(), "b", nil))
+	keystore.Plant(t, s, "newer", []byte(`{"v":2}`))
+	must(t, s.Clear(t.Context()))
+	if n := keystore.Blobs(t, s); n != 0 {
+		t.Errorf("%d items are left after Clear", n)
+	}
 }
 
 func TestAutomaticChoiceOnLinux(t *testing.T) {

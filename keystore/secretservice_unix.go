@@ -201,6 +201,9 @@ func (s *secretService) create(ctx context.Context, l *link, collection dbus.Obj
 	}
 }
 
+func (s *secretService) clear(ctx context.Context) error { return s.remove(ctx, "") }
+
+// remove deletes all items of a name; no name means all of ours.
 func (s *secretService) remove(ctx context.Context, name string) error {
 	return s.with(ctx, func(l *link) error {
 		items, err := s.find(ctx, l, name)

@@ -102,7 +102,7 @@ func store(ctx context.Context, b backend, key string, value []byte) error {
 	sum := sha256.Sum256(value)
 	size := min(partSize, b.limit())
 	p := &parts{Generation: randomHex(8), Count: (len(value) + size - 1) / size, Size: len(value), SHA256: hex.EncodeToString(sum[:])}
-	if err := clear(ctx, b, now); err != nil {
+	if err := tidy(ctx, b, now); err != nil {
 		return err
 	}
 	now.Next, now.Old = p, nil
@@ -120,7 +120,7 @@ func store(ctx context.Context, b backend, key string, value []byte) error {
 
 // replaceParts puts next in the place of now, then removes the parts that now had.
 func replaceParts(ctx context.Context, b backend, now, next *envelope) error {
-	if err := clear(ctx, b, now); err != nil {
+	if err := tidy(ctx, b, now); err != nil {
 		return err
 	}
 	next.Old = now.Parts
@@ -147,7 +147,7 @@ func erase(ctx context.Context, b backend, key string) error {
 		if err := replaceParts(ctx, b, now, &envelope{V: version, Key: key}); err != nil {
 			return err
 		}
-	} else if err := clear(ctx, b, now); err != nil {
+	} else if err := tidy(ctx, b, now); err != nil {
 		return err
 	}
 	return b.remove(ctx, nameOf(key))
@@ -164,8 +164,8 @@ func current(ctx context.Context, b backend, key string) (*envelope, error) {
 	return e, err
 }
 
-// clear removes what earlier writers left undone.
-func clear(ctx context.Context, b backend, now *envelope) error {
+// tidy removes what earlier writers left undone.
+func tidy(ctx context.Context, b backend, now *envelope) error {
 	return errors.Join(removeParts(ctx, b, nameOf(now.Key), now.Next), removeParts(ctx, b, nameOf(now.Key), now.Old))
 }
 

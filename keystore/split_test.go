@@ -73,6 +73,8 @@ func (m *memory) each(ctx context.Context, visit func(string, []byte)) error {
 	return nil
 }
 
+func (m *memory) clear(context.Context) error { return m.change(func() { clear(m.blobs) }) }
+
 func (m *memory) limit() int     { return m.max }
 func (*memory) location() string { return "memory" }
 func (*memory) sealed() bool     { return false }
