@@ -56,7 +56,7 @@ type message struct {
 func newChromium(t *testing.T, srv *accesstest.Server) *chromium {
 	t.Helper()
 	program := ""
-	for _, name := range []string{"chromium", "google-chrome", "chrome"} {
+	for _, name := range []string{"chromium", "google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			program = path
 			break

@@ -275,6 +275,7 @@ func (s *oidc) visit(ctx context.Context, link, until string) (prompts []string,
 func (s *oidc) client(change func(*access.Config)) *access.Client {
 	s.Helper()
 	return s.bed.client(func(cfg *access.Config) {
+		cfg.LoginTimeout = time.Minute
 		cfg.Open = s.opener("", nil)
 		if change != nil {
 			change(cfg)
