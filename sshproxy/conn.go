@@ -92,8 +92,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return 0, c.reason(err)
 }
 
-// readHeld reads what can be had without waiting. It saves the caller a write of
-// his own for each TLS record and message.
+// readHeld reads what can be had without waiting, here and in the buffers of TLS,
+// which do not tell what they hold. It saves the caller a write of his own for each
+// TLS record and message.
 func (c *Conn) readHeld(p []byte) int {
 	if c.bulk == nil {
 		return 0
@@ -101,7 +102,7 @@ func (c *Conn) readHeld(p []byte) int {
 	c.bulk.hold(true)
 	defer c.bulk.hold(false)
 	n := 0
-	for n < len(p) && c.bulk.buffered() {
+	for n < len(p) {
 		k, err := c.r.Read(p[n:])
 		n += k
 		if err != nil {

@@ -80,8 +80,6 @@ func (b *bulkConn) start() { b.on = true }
 // hold makes Read return errWouldBlock where it would ask the network.
 func (b *bulkConn) hold(on bool) { b.held = on }
 
-func (b *bulkConn) buffered() bool { return b.w > b.r }
-
 func (b *bulkConn) Read(p []byte) (int, error) {
 	if !b.on {
 		return b.Conn.Read(p)
