@@ -75,14 +75,14 @@ func (h *helper) tokenRefused(ctx context.Context, t *host, sent sent) error {
 		h.learnOwnLogin(t) // from now on it is the cookie
 	}
 	cr, err := h.credential(ctx, t, atOnce)
-	if err == nil && cr.Kind == access.Bearer && sent.mark == mark(cr) {
-		// The same once more, and Access accepts it from us.
+	if err == nil && cr.Kind == access.Bearer && (sent.again || sent.mark == mark(cr)) {
+		// Access accepts it from us.
 		cr, err = h.insteadOfToken(ctx, t)
 	}
 	if err != nil {
 		return h.stop(t, err)
 	}
-	return h.give(t, cr, jarState)
+	return h.give(t, cr, lastState)
 }
 
 // insteadOfToken gets a cookie for a git that leaves the token out.

@@ -13,15 +13,16 @@ import (
 
 // Marks of our answers, which come back when the server refused a request with them.
 const (
-	jarState   = "access:jar"    // the session is in the cookie file
-	againState = "access:again"  // the same, after Access refused one
-	tokenState = "access:token:" // and mark
+	jarState   = "access:jar"         // the session is in the cookie file
+	againState = "access:jar-again"   // the same, after Access refused one
+	tokenState = "access:token:"      // and the token's mark
+	lastState  = "access:token-again" // a token, after Access refused one
 )
 
 // sent is what of ours was on the request that was refused.
 type sent struct {
 	cookie, token bool
-	again         bool   // the cookie had been refused before, and was looked at
+	again         bool   // one had been refused before, and this is what came of looking at it
 	mark          string // of the token, if git tells
 }
 
@@ -29,8 +30,8 @@ func (t *host) sent() (s sent) {
 	for _, state := range t.req.State {
 		m, isToken := strings.CutPrefix(state, tokenState)
 		switch {
-		case isToken:
-			return sent{token: true, mark: m}
+		case isToken, state == lastState:
+			return sent{token: true, again: !isToken, mark: m}
 		case state == jarState, state == againState:
 			return sent{cookie: true, again: state == againState}
 		}
@@ -71,9 +72,15 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 	}
 	switch {
 	case cr.Kind == access.Bearer:
-		return h.answer(t.req.BearerToken(githelper.NewSecret(cr.Token().Reveal()), cr.Expiry, tokenState+mark(cr)))
+		if state != lastState {
+			state = tokenState + mark(cr)
+		}
+		return h.answer(t.req.BearerToken(githelper.NewSecret(cr.Token().Reveal()), cr.Expiry, state))
 	case t.byServer():
 		return h.answer(t.req.NextHelper())
+	}
+	if state == lastState {
+		state = jarState // the first cookie
 	}
 	return h.answer(t.req.CookieInJar(state, t.note.OwnLogin))
 }

@@ -106,6 +106,47 @@ func TestTokenExpiresInMidUse(t *testing.T) {
 	}
 }
 
+// The same with git that has the cookie: the application ends the session in mid-use, and the person is asked for another one.
+func TestCookieEndsInMidUse(t *testing.T) {
+	for _, g := range scripttest.Gits(t) {
+		if !g.AtLeast(2, 46) || g.AtLeast(2, 54) {
+			continue
+		}
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel()
+			w := scripttest.NewWorld(t, g)
+			w.Set("ACCESS_INTERACTIVE=always")
+			must(t, w, "access", "setup", "git", "oauth.example.com")
+			app := w.Apps["oauth.example.com"]
+			once := sync.OnceFunc(app.Revoke)
+			app.Set(func(a *accesstest.App) {
+				git := a.Origin
+				a.Origin = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					git.ServeHTTP(rw, r)
+					once()
+				})
+			})
+			w.Edge.ClearLog()
+			must(t, w, "git", "ls-remote", "https://oauth.example.com/demo.git")
+			want := "GET OK CF_Authorization, POST Unauthorized CF_Authorization, POST OK CF_Authorization"
+			if got := strings.Join(seen(w, "oauth.example.com"), ", "); got != want {
+				t.Errorf("%s", got)
+			}
+			// No cookie is accepted any more: the token is next, in the same command, whose curl keeps the cookie as well.
+			app.Set(func(a *accesstest.App) { a.OAuth = &accesstest.OAuth{RefuseJWT: true} })
+			w.Edge.ClearLog()
+			must(t, w, "git", "ls-remote", "https://oauth.example.com/demo.git")
+			want = "GET Unauthorized CF_Authorization, GET OK bearer CF_Authorization, POST OK bearer CF_Authorization"
+			if got := strings.Join(seen(w, "oauth.example.com"), ", "); got != want {
+				t.Errorf("%s", got)
+			}
+			if n := len(w.Tabs()); n > 4 { // setup, after the end, tried once more, the token
+				t.Errorf("%d pages were opened", n)
+			}
+		})
+	}
+}
+
 // A token that never lives as long as it takes to be renewed ahead is renewed for each git, and no person is asked.
 func TestShortTokens(t *testing.T) {
 	gits := scripttest.Gits(t)
