@@ -60,10 +60,13 @@ func (s *Store) openNamed(ctx context.Context, name, why string) error {
 	return nil
 }
 
-// choose takes the first store that can write.
+// choose takes the store that is remembered, else the first that can write.
 func (s *Store) choose(ctx context.Context) error {
+	return s.chooseKnowing(ctx, s.recall(s.autoMemory()))
+}
+
+func (s *Store) chooseKnowing(ctx context.Context, known choice) error {
 	memory := s.autoMemory()
-	known := s.recall(memory)
 	fresh := known.fresh(time.Now())
 	var failed []string
 	for _, name := range order {
@@ -108,7 +111,7 @@ func (s *Store) choose(ctx context.Context) error {
 	}
 	if fresh { // what was remembered does not open any more
 		s.forget()
-		return s.choose(ctx)
+		return s.chooseKnowing(ctx, choice{})
 	}
 	return &UnusableError{"every store", errors.New(strings.Join(failed, "; "))}
 }

@@ -307,6 +307,19 @@ func TestReadOnlyFolderCanBeRead(t *testing.T) {
 	}
 }
 
+// What is remembered may no longer open, and may be in a folder where it cannot be forgotten.
+func TestMemoryThatIsWrongForGood(t *testing.T) {
+	dir := tinyDisk(t)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+	openAs(t, "", &keystore.Options{Dir: dir, Timeout: time.Minute})
+	makeReadOnly(t, dir)
+	t.Setenv("ACCESS_KEYSTORE_KEY_FILE", "/nonexistent/key")
+	var unusable *keystore.UnusableError
+	if _, err := tryOpen(t, "", &keystore.Options{Dir: dir, Timeout: time.Minute}); !errors.As(err, &unusable) || !strings.Contains(err.Error(), "/nonexistent/key") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Entries beside it must not make an entry slow: what is done for one is counted in folder entries read, not in time.
 func TestManyEntriesStayQuick(t *testing.T) {
 	dir := t.TempDir()

@@ -34,7 +34,7 @@ type Store interface {
 // Open opens the store under test, in this process and in others that inherit its environment.
 type Open func(context.Context) (Store, error)
 
-// Options says how hard to try. Nil is the same as the zero Options.
+// Options says how hard to try, of which -short does a fifth. Nil is the same as the zero Options.
 type Options struct {
 	Processes  int // at once; 0: 32
 	Operations int // of each; 0: 200
@@ -86,6 +86,9 @@ func Run(t *testing.T, open Open, o *Options) {
 		if *p == 0 {
 			*p = d
 		}
+	}
+	if testing.Short() {
+		opts.Operations, opts.Kills = max(opts.Operations/5, 1), max(opts.Kills/5, 1)
 	}
 	s, err := open(t.Context())
 	if err != nil {
