@@ -77,7 +77,7 @@ func runProgram(env *cli.Env, c *urfave.Context) error {
 		settings := gitSettings(d, cr)
 		environ = withGitSettings(environ, git.Version, settings)
 		var dropped []string
-		if environ, dropped = withoutTraces(environ, cr); len(dropped) > 0 {
+		if environ, dropped = withoutTraces(environ, git.Version, cr); len(dropped) > 0 {
 			env.Warn("%s would print the credential and is not passed on", strings.Join(dropped, ", "))
 		}
 	}
@@ -147,16 +147,17 @@ func withGitSettings(environ []string, v githelper.Version, settings [][2]string
 }
 
 // traces are the variables that make git print request headers. Authorization and
-// cookies are redacted by it, other headers are not (http.c); trace2 prints
-// configuration values and variables where it is configured to.
+// cookies are redacted by it (http.c), since 2.28 and over HTTP/2 since 2.34, other
+// headers are not; trace2 prints configuration values and variables where it is
+// configured to.
 var traces = []string{"GIT_TRACE_CURL", "GIT_CURL_VERBOSE", "GIT_TRACE2", "GIT_TRACE2_EVENT", "GIT_TRACE2_PERF"}
 
 // withoutTraces takes them out of the environment of a child that has a secret in
 // it, and returns which were set. trace2 is switched off by name, since a
 // configuration file may switch it on.
-func withoutTraces(environ []string, cr access.Credential) (clean, dropped []string) {
-	if cr.Kind == access.JWT {
-		return environ, nil // in the cookie file, which no trace prints
+func withoutTraces(environ []string, v githelper.Version, cr access.Credential) (clean, dropped []string) {
+	if cr.Kind == access.JWT && v.RedactsHTTP2() {
+		return environ, nil // in the cookie file
 	}
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
