@@ -19,29 +19,13 @@ type ring struct {
 	where string
 }
 
-func (r *ring) clear(ctx context.Context) error {
-	names, err := r.keys()
-	if err != nil {
-		return ringError(err)
-	}
-	for _, name := range names {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.remove(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // retries is for the kernel's ring, where the library looks up a key and then asks for it by number: it may be deleted or replaced by
 // others in between, and a list then fails as a whole.
 const retries = 100
 
 func openRing(c keyring.Config, max int, where string) (*ring, error) {
 	c.ServiceName = service
-	// Never its own choice: it takes whatever opens, without a word (see the note on its file backend in file.go).
+	// Never its own choice: that takes whatever opens, down to files that it writes in place, without a word.
 	k, err := keyring.Open(c)
 	if errors.Is(err, keyring.ErrNoAvailImpl) {
 		return nil, absent("there is none on this system")
@@ -106,6 +90,22 @@ func (r *ring) keys() (names []string, err error) {
 		}
 	}
 	return names, err
+}
+
+func (r *ring) clear(ctx context.Context) error {
+	names, err := r.keys()
+	if err != nil {
+		return ringError(err)
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *ring) limit() int       { return r.max }
