@@ -3,6 +3,9 @@
 //
 //	Host git.example.com
 //	  ProxyCommand access-ssh-proxy --hostname=%h
+//
+// "access-ssh-proxy config" writes such lines, and "access-ssh-proxy cert" gets the
+// short-lived certificates that some servers want.
 package main
 
 import (
@@ -26,13 +29,25 @@ import (
 func main() { os.Exit(cli.Main("access-ssh-proxy", run)) }
 
 func run(ctx context.Context, env *cli.Env) error {
+	// A host with the name of a command is written --hostname=config.
+	if len(env.Args) > 0 {
+		if command := commands[env.Args[0]]; command != nil {
+			return command(ctx, env)
+		}
+	}
 	env.HelpToStderr = true
 	p, err := parse(env)
 	if err != nil {
 		return err
 	}
-	return explain(p.run(ctx))
+	err = explain(p.run(ctx))
+	if err != nil && p.tellSSH && !p.connected && ctx.Err() == nil && leadsNowhere(env.Stderr) {
+		tellSSH(ctx, env, err)
+	}
+	return err
 }
+
+var commands = map[string]func(context.Context, *cli.Env) error{"config": runConfig, "cert": runCert}
 
 // proxy is one run of the program.
 type proxy struct {
@@ -47,7 +62,10 @@ type proxy struct {
 	tokenFile   string
 	ping        time.Duration
 	linger      time.Duration
+	tellSSH     bool
 	log         logOptions
+
+	connected bool
 }
 
 func parse(env *cli.Env) (*proxy, error) {
@@ -59,18 +77,16 @@ func parse(env *cli.Env) (*proxy, error) {
 	flags.Var(headerFlag(p.header), "header", "send `NAME: VALUE` with the upgrade; may be repeated; no secrets, others see command lines")
 	flags.StringVar(&p.tokenID, "service-token-id", "", "use the service token `ID`; its secret comes from CF_ACCESS_CLIENT_SECRET or --service-token-secret-file")
 	flags.StringVar(&p.tokenFile, "service-token-secret-file", "", "read the secret of that token from `FILE`; with --listen, - is standard input")
-	flags.StringVar(&p.door.Network.ConnectTo, "connect-to", "", "connect to `HOST:PORT` in place of what HOST resolves to")
-	flags.StringVar(&p.door.Network.CAFile, "ca-file", "", "trust the certificate authorities in `FILE`, and no others")
-	flags.StringVar(&p.door.Network.ClientCert, "client-cert", "", "show the client certificate in `FILE` (PEM, key included)")
-	flags.StringVar(&p.door.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
+	networkFlags(flags, &p.door)
 	flags.DurationVar(&p.ping, "ping", sshproxy.DefaultPingInterval, "ping after `TIME` of silence, and give up after two pings without an answer; 0: never")
 	flags.DurationVar(&p.linger, "linger", sshproxy.DefaultLinger, "after the end of the input, wait for the rest of the answer until nothing has come for `TIME`; negative: for ever")
+	flags.BoolVar(&p.tellSSH, "tell-ssh", false, "where standard error leads nowhere, as ssh's ControlPersist has it, tell ssh by its own protocol why there is no connection")
 	flags.StringVar(&p.log.file, "log-file", "", "write what happens to `FILE`, without secrets")
 	flags.StringVar(&p.log.level, "log-level", "", "`LEVEL` of that: debug, info, warn or error (default info)")
 	flags.BoolVar(&p.log.verbose, "v", false, "tell what happens on standard error")
 	args, err := cli.Parse(env, flags, cli.Page{
 		Usage: "carry an SSH connection through Cloudflare Access",
-		Args:  "[USER@]HOST [PORT]",
+		Args:  "[USER@]HOST [PORT]\naccess-ssh-proxy config [FLAGS] [USER@]HOST...   write ssh's configuration\naccess-ssh-proxy cert [FLAGS] HOST               get a short-lived certificate",
 		Description: `Relays standard input and output, or each connection to --listen, through the
 application at HOST. Logs in by the browser when there is no session, or uses the
 service token in CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET. In ~/.ssh/config:
@@ -78,6 +94,7 @@ service token in CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET. In ~/.ssh/conf
   Host git.example.com
     ProxyCommand access-ssh-proxy --hostname=%h
 
+  access-ssh-proxy config --install git.example.com            writes that, and more that is good to have
   access-ssh-proxy --listen 127.0.0.1:2222 git.example.com     for programs without ProxyCommand
 
 A PORT, such as ssh's %p, is accepted and not used: which service is behind HOST is
@@ -106,6 +123,14 @@ decided by its tunnel.`,
 		p.host = host
 	}
 	return p, nil
+}
+
+// networkFlags are for all that connects.
+func networkFlags(flags *flag.FlagSet, o *door.Options) {
+	flags.StringVar(&o.Network.ConnectTo, "connect-to", "", "connect to `HOST:PORT` in place of what HOST resolves to")
+	flags.StringVar(&o.Network.CAFile, "ca-file", "", "trust the certificate authorities in `FILE`, and no others")
+	flags.StringVar(&o.Network.ClientCert, "client-cert", "", "show the client certificate in `FILE` (PEM, key included)")
+	flags.StringVar(&o.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
 }
 
 // headerFlag collects --header.
@@ -164,6 +189,7 @@ func (p *proxy) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.connected = true
 	stats, err := sshproxy.Relay(ctx, conn, p.env.Stdin, p.env.Stdout, relay)
 	logger.Info("relay ended", "sent", stats.Sent, "received", stats.Received, "duration", stats.Duration, "err", err)
 	if stats.End == sshproxy.EndContext {
