@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -74,6 +75,26 @@ type hostRecord struct {
 	Apps         []App     `json:"apps,omitempty"`
 	ServiceToken bool      `json:"service_token,omitempty"` // the Store has one for this origin
 	Checked      time.Time `json:"checked,omitzero"`        // when a stored session was last seen accepted
+	Paths        []string  `json:"paths,omitempty"`         // seen to belong to the application that covers them, latest last
+}
+
+// maxPaths bounds hostRecord.Paths.
+const maxPaths = 256
+
+// sawPath notes that the application which covers p is p's own.
+func (r *hostRecord) sawPath(p string) {
+	if p = cleanPath(p); p == "" || slices.Contains(r.Paths, p) {
+		return
+	}
+	r.Paths = append(r.Paths, p)
+	r.Paths = r.Paths[max(0, len(r.Paths)-maxPaths):]
+}
+
+// knowsPath reports whether p needs no question. The root's application is known
+// from its discovery; any other path may have one of its own.
+func (r *hostRecord) knowsPath(p string) bool {
+	p = cleanPath(p)
+	return p == "" || slices.Contains(r.Paths, p)
 }
 
 // attempt is the latest login by a person, so that one that was left undone is

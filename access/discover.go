@@ -33,6 +33,10 @@ func (c *Client) Lookup(u *url.URL) (app App, ok bool) {
 	return c.host(o).match(u.Path)
 }
 
+// Applications returns what was learnt of the applications of o, without network:
+// one may guard the whole of it, and others paths of it.
+func (c *Client) Applications(o Origin) []App { return c.host(o).Apps }
+
 func (c *Client) discover(ctx context.Context, o Origin, p string, policy Policy) (App, error) {
 	var app App
 	err := retry(ctx, func() (again bool, err error) {
@@ -71,6 +75,7 @@ func (c *Client) discover(ctx context.Context, o Origin, p string, policy Policy
 			}
 		}
 		r.put(app)
+		r.sawPath(p)
 	})
 	if changed != nil {
 		return App{}, changed

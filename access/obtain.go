@@ -320,12 +320,13 @@ func (c *Client) try(ctx context.Context, cr Credential, u *url.URL) (Answer, er
 }
 
 // stillAccepted reports whether a stored session may be used as it is. It asks the
-// server at most once per policy.CheckEvery and host, whoever asks. The error is
+// server at most once per policy.CheckEvery and host, whoever asks, and once for each
+// path that is new: it may belong to another application of the host. The error is
 // that of refused.
 func (c *Client) stillAccepted(ctx context.Context, cr Credential, u *url.URL, r *hostRecord, p Policy) (bool, error) {
 	stale := func(r *hostRecord) bool {
 		age := c.now().Sub(r.Checked)
-		return age < 0 || age >= p.CheckEvery
+		return age < 0 || age >= p.CheckEvery || !r.knowsPath(u.Path)
 	}
 	if p.CheckEvery <= 0 || !stale(r) {
 		return true, nil
@@ -334,6 +335,7 @@ func (c *Client) stillAccepted(ctx context.Context, cr Credential, u *url.URL, r
 	err := c.updateHost(ctx, cr.App.Origin, func(r *hostRecord) {
 		if mine = stale(r); mine {
 			r.Checked = c.now().UTC() // claimed before it is done, so that it is done once
+			r.sawPath(u.Path)
 		}
 	})
 	if err != nil || !mine {

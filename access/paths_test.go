@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/access/accesstest"
@@ -51,6 +52,40 @@ func TestPathBesideOpenHost(t *testing.T) {
 		if body, err := b.get(b.client(nil), ask, raw); err != nil || body != "hello GET " {
 			t.Errorf("%s: %q, %v", raw, body, err)
 		}
+	}
+	if n := b.logins(); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+}
+
+// git's helper asks before git does, so nobody tells it of a refusal: a path that is
+// new is tried once, and the application that guards it is found before git fails.
+func TestNewPathIsTriedOnce(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	b.app(accesstest.App{Path: "/team", Allow: true})
+	p := ask
+	p.CheckEvery = 5 * time.Minute
+	root, err := b.client(nil).Credential(t.Context(), b.url("https://git.example.com/"), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	team, err := b.client(nil).Credential(t.Context(), b.url("https://git.example.com/team/repo.git"), p)
+	if err != nil || team.App.Audience == root.App.Audience || team.Token().Equal(root.Token()) {
+		t.Fatalf("the team's repository got %q (%v)", team.App.Path, err)
+	}
+	other, err := b.client(nil).Credential(t.Context(), b.url("https://git.example.com/other.git"), p)
+	if err != nil || !other.Token().Equal(root.Token()) {
+		t.Fatalf("another repository got %q (%v)", other.App.Path, err)
+	}
+	b.edge.ClearLog()
+	for _, raw := range []string{"https://git.example.com/", "https://git.example.com/team/repo.git", "https://git.example.com/other.git"} {
+		if _, err := b.client(nil).Credential(t.Context(), b.url(raw), p); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(b.edge.Requests()); n != 0 {
+		t.Errorf("%d requests for paths that are known", n)
 	}
 	if n := b.logins(); n != 1 {
 		t.Errorf("%d logins", n)
