@@ -111,15 +111,14 @@ func canonicalHost(h string) (string, error) {
 	}
 	a, err := idna.Lookup.ToASCII(h)
 	if err != nil {
-		// Underscores and the like are no host names for idna but do exist in DNS.
-		for _, r := range h {
-			if r > 126 || r < 33 || strings.ContainsRune(`/\@?#%[]:`, r) {
-				return "", fmt.Errorf("%q is not a host name", h)
-			}
-		}
-		a = h
+		a = h // underscores and some hyphens are nothing for idna but do exist in DNS
 	}
-	return strings.ToLower(a), nil
+	a = strings.ToLower(a)
+	// Nothing else does, and a host name stands in commands that people copy.
+	if strings.Trim(a, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.Contains("."+a+".", "..") || a[0] == '-' {
+		return "", fmt.Errorf("%q is not a host name", h)
+	}
+	return a, nil
 }
 
 func isLoopback(host string) bool {

@@ -31,6 +31,14 @@ func TestOriginOf(t *testing.T) {
 		"https://./":                          "",
 		"//git.example.com":                   "",
 		"https://git.example.com%2f.evil.net": "",
+		"https://r3---sn-1.example.com":       "https://r3---sn-1.example.com",
+		"https://$(id).example.com":           "",
+		"https://a;id":                        "",
+		"https://'a'":                         "",
+		"https://-oProxyCommand=id":           "",
+		"https://git..example.com":            "",
+		"https://git.example.com..":           "",
+		"https://.../":                        "",
 	} {
 		u, err := url.Parse(raw)
 		if err != nil {
@@ -52,7 +60,7 @@ func TestOriginOf(t *testing.T) {
 // An origin is a fixed point, names no user and no path, and never another host
 // than net/url sees.
 func FuzzOriginOf(f *testing.F) {
-	for _, s := range []string{"https://git.example.com", "https://a@b:8443/c", "https://[::1]", "http://127.0.0.1:1", "https://a%2fb", "https://a\\b", "https://ａ.example"} {
+	for _, s := range []string{"https://git.example.com", "https://a@b:8443/c", "https://[::1]", "http://127.0.0.1:1", "https://a%2fb", "https://a\\b", "https://ａ.example", "https://a.."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
