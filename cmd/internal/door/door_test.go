@@ -16,6 +16,7 @@ import (
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/keystore"
 )
 
 // testEnv is a process with the variables given, "NAME=value".
@@ -234,6 +235,12 @@ func TestExplain(t *testing.T) {
 		{&url.Error{Op: "Get", Err: x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}}, 1, "clock"},
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, 1, "HTTPS_PROXY"},
 		{context.DeadlineExceeded, 1, "no answer in time"},
+		{&keystore.LockedError{Backend: "secret-service"}, 1, "unlock the keyring"},
+		{&keystore.TimeoutError{Backend: "secret-service"}, 1, "ACCESS_KEYSTORE=file"},
+		{&keystore.SealedError{Key: "x"}, 1, "ACCESS_KEYSTORE_KEY_FILE"},
+		{&keystore.NewerError{Key: "x"}, 1, "newer version"},
+		{&keystore.CorruptError{Key: "x", Err: errors.New("y")}, 1, "access logout --all"},
+		{&keystore.UnusableError{Backend: "pass", Err: errors.New("y")}, 1, "ACCESS_KEYSTORE=file"},
 	}
 	for _, tt := range tests {
 		env, stderr := testEnv(t)

@@ -228,9 +228,27 @@ func explainLocal(err error) []string {
 	if hints := explainNetwork(err, "the host"); hints != nil {
 		return hints
 	}
-	var locked *keystore.LockedError
-	if errors.As(err, &locked) {
+	var (
+		locked   *keystore.LockedError
+		slow     *keystore.TimeoutError
+		sealed   *keystore.SealedError
+		newer    *keystore.NewerError
+		unusable *keystore.UnusableError
+		corrupt  *keystore.CorruptError
+	)
+	switch {
+	case errors.As(err, &locked):
 		return []string{"unlock the keyring and try again, or choose another store: ACCESS_KEYSTORE=file"}
+	case errors.As(err, &slow):
+		return []string{"the keyring hangs, or waits for somebody to unlock it; look for its window, or choose another store: ACCESS_KEYSTORE=file"}
+	case errors.As(err, &sealed):
+		return []string{"the file store was sealed with a key: set ACCESS_KEYSTORE_KEY_FILE or ACCESS_KEYSTORE_PASSPHRASE as when it was written"}
+	case errors.As(err, &newer):
+		return []string{"use the newer version that wrote it; nothing was erased"}
+	case errors.As(err, &corrupt):
+		return []string{"forget it and log in again: access logout --all; stored service tokens may have to be added again"}
+	case errors.As(err, &unusable):
+		return []string{"choose another store: ACCESS_KEYSTORE=file keeps secrets in files that only you can read"}
 	}
 	return nil
 }
