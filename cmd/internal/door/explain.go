@@ -225,9 +225,6 @@ func explainNetwork(err error, host string) []string {
 
 // explainLocal is about this machine.
 func explainLocal(err error) []string {
-	if hints := explainNetwork(err, "the host"); hints != nil {
-		return hints
-	}
 	var (
 		locked   *keystore.LockedError
 		slow     *keystore.TimeoutError
@@ -250,5 +247,5 @@ func explainLocal(err error) []string {
 	case errors.As(err, &unusable):
 		return []string{"choose another store: ACCESS_KEYSTORE=file keeps secrets in files that only you can read"}
 	}
-	return nil
+	return explainNetwork(err, "the host")
 }
