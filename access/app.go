@@ -78,12 +78,16 @@ type hostRecord struct {
 	Paths        []string  `json:"paths,omitempty"`         // seen to belong to the application that covers them, latest last
 }
 
-// maxPaths bounds hostRecord.Paths.
-const maxPaths = 256
+// maxPaths and maxPath bound hostRecord.Paths: a server chooses where its redirects
+// lead to. A longer path is asked about each time.
+const (
+	maxPaths = 256
+	maxPath  = 1 << 10
+)
 
 // sawPath notes that the application which covers p is p's own.
 func (r *hostRecord) sawPath(p string) {
-	if p = cleanPath(p); p == "" || slices.Contains(r.Paths, p) {
+	if p = cleanPath(p); p == "" || len(p) > maxPath || slices.Contains(r.Paths, p) {
 		return
 	}
 	r.Paths = append(r.Paths, p)

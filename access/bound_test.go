@@ -388,3 +388,50 @@ func TestUnreadableRecordIsNoFirstUse(t *testing.T) {
 type brokenCache struct{ cacheMemory }
 
 func (brokenCache) Load(string) ([]byte, error) { return nil, errors.New("input/output error") }
+
+// The same for a refused certificate.
+func TestRefusedCertificateTellsNoToken(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	if _, err := b.client(nil).Credential(t.Context(), b.url(page), ask); err != nil {
+		t.Fatal(err)
+	}
+	token := b.stored("session/", "token")
+	c := b.client(func(cfg *access.Config) {
+		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(req.Body)
+			if err != nil {
+				return nil, err
+			}
+			return reply(req, http.StatusBadRequest, nil, "not understood: "+string(body)), nil
+		})
+	})
+	_, err := c.SignSSHKey(t.Context(), b.url(page), "k", access.Policy{})
+	var refused *access.SignError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "not understood") {
+		t.Fatalf("got %v", err)
+	}
+	if strings.Contains(err.Error(), token[:30]) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Where a server's redirects lead to does not make the record of its host too large
+// to be read.
+func TestLongPathsAreNotKept(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true})
+	c := b.client(nil)
+	check := ask
+	check.CheckEvery = time.Hour
+	for _, path := range []string{"", "/short", "/long" + strings.Repeat("/x", 64<<10)} {
+		if _, err := c.Credential(t.Context(), b.url("https://git.example.com"+path), check); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, record := range b.cache.m {
+		if strings.HasPrefix(name, "host-") && (len(record) > 4<<10 || !strings.Contains(string(record), "/short")) {
+			t.Errorf("%d bytes are kept", len(record))
+		}
+	}
+}

@@ -107,6 +107,7 @@ func (c *Client) certSign(ctx context.Context, cr Credential, publicKey string) 
 		}
 		if resp.StatusCode != http.StatusOK {
 			again = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests
+			text = bytes.ReplaceAll(text, []byte(cr.token.Reveal()), []byte(redacted)) // some servers repeat what they refuse
 			return again, &SignError{App: cr.App, StatusCode: resp.StatusCode, Detail: signDetail(resp, text)}
 		}
 		var doc struct{ Certificate string }
