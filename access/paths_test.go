@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -37,6 +38,13 @@ func TestApplicationsByPath(t *testing.T) {
 	}
 	if n := len(b.edge.Requests()); n > 4 {
 		t.Errorf("%d requests for applications that are known", n)
+	}
+	var known []string
+	for _, app := range b.client(nil).Applications("https://git.example.com") {
+		known = append(known, app.Path)
+	}
+	if !slices.Equal(known, []string{"", "/team"}) {
+		t.Errorf("known are the applications at %q", known)
 	}
 	if tokens[team].Covers(b.url(root)) {
 		t.Error("the token of /team covers the rest of the host")

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -35,11 +36,21 @@ type HostConfig struct {
 	Others   []string // helpers after ours, as git's configuration has them; only with OwnLogin
 	Username string   // the person's name at the server; required for git below 2.46 with OwnLogin
 
+	// Paths of the host whose cookie is another one. git is told to name the repository to the helper then, which is
+	// credential.useHttpPath: without it the helper cannot know whose cookie is wanted.
+	Paths []PathJar
+
 	// Bearer says that the helper answers with a token for the Authorization header and leaves the cookie file empty. git below 2.46
 	// cannot send one.
 	Bearer bool
 
 	Note string // one line for people who read the file; how to take the lines away again
+}
+
+// A PathJar is the cookie file for the repositories below a path.
+type PathJar struct {
+	Path string // "/team"
+	Jar  string // as HostConfig.Jar
 }
 
 // mark ends each line that this package writes, and begins each comment. It is how the lines are known again among lines that a
@@ -74,6 +85,9 @@ func (h *HostConfig) sections(v Version) ([]section, error) {
 			helpers = append(helpers, [2]string{"helper", other})
 		}
 	}
+	if len(h.Paths) > 0 {
+		helpers = append(helpers, [2]string{"useHttpPath", "true"})
+	}
 	web := [][2]string{
 		{"cookieFile", filepath.ToSlash(h.Jar)},
 		{"saveCookies", "false"}, // a global true would have curl rewrite the file
@@ -107,6 +121,9 @@ func (h *HostConfig) sections(v Version) ([]section, error) {
 			section{"http", h.Origin + "/", append(web, [2]string{"emptyAuth", "true"})},
 			section{"url", scheme + "://" + url.User(name).String() + "@" + host + "/", instead})
 	}
+	for _, p := range h.Paths {
+		all = append(all, section{"http", h.Origin + (&url.URL{Path: p.Path}).EscapedPath() + "/", [][2]string{{"cookieFile", filepath.ToSlash(p.Jar)}}})
+	}
 	return append(all, section{"lfs", h.Origin, [][2]string{{"access", "basic"}}}), nil
 }
 
@@ -117,10 +134,18 @@ func (h *HostConfig) check() error {
 		return fmt.Errorf("githelper: %q is no origin of the form https://HOST", h.Origin)
 	case !filepath.IsAbs(h.Helper):
 		return fmt.Errorf("githelper: the helper's path %q is not absolute", h.Helper)
-	case !filepath.IsAbs(h.Jar) && !strings.HasPrefix(h.Jar, "~/"):
-		return fmt.Errorf("githelper: the cookie file's path %q is not absolute", h.Jar)
 	}
-	for _, s := range slices.Concat([]string{h.Helper, h.Jar, h.Username, h.Note}, h.HelperArgs, h.Others) {
+	words := slices.Concat([]string{h.Helper, h.Username, h.Note}, h.HelperArgs, h.Others)
+	for _, p := range append([]PathJar{{"/", h.Jar}}, h.Paths...) {
+		if !filepath.IsAbs(p.Jar) && !strings.HasPrefix(p.Jar, "~/") {
+			return fmt.Errorf("githelper: the cookie file's path %q is not absolute", p.Jar)
+		}
+		if path.Clean(p.Path) != p.Path || p.Path[0] != '/' {
+			return fmt.Errorf("githelper: %q is no path of a URL", p.Path)
+		}
+		words = append(words, p.Jar)
+	}
+	for _, s := range words {
 		if strings.ContainsAny(s, "\x00\n\r") {
 			return fmt.Errorf("githelper: %q cannot stand in git's configuration", s)
 		}
@@ -241,10 +266,13 @@ func ownLines(file []byte, origin string) map[int]bool {
 }
 
 func isSectionFor(header, origin string) bool {
-	for _, s := range [][2]string{{"credential", origin}, {"http", origin + "/"}, {"lfs", origin}} {
+	for _, s := range [][2]string{{"credential", origin}, {"lfs", origin}} {
 		if q, err := quoteSection(s[0], s[1]); err == nil && q == header {
 			return true
 		}
+	}
+	if strings.HasPrefix(header, `[http "`+origin+"/") && strings.HasSuffix(header, `/"]`) { // the whole of it, and paths
+		return true
 	}
 	scheme, host, _ := strings.Cut(origin, "://")
 	name, ok := strings.CutPrefix(header, `[url "`+scheme+"://")

@@ -39,6 +39,8 @@ func TestSet(t *testing.T) {
 	port.Origin = "https://git.example.com:8443"
 	bearer := hostConfig()
 	bearer.Bearer = true
+	paths := hostConfig()
+	paths.Paths = []PathJar{{"/team", "/state/jar:team"}, {"/a b/ü", "~/jar"}}
 	odd := hostConfig()
 	odd.HelperArgs = []string{"--ca-file=/a b", ""}
 	odd.Helper, odd.Jar, odd.Note = `/opt/my tools/$(x)/it's "\git-credential-x`, `/home/a b/#1;"\jar`, ""
@@ -152,6 +154,22 @@ func TestSet(t *testing.T) {
 [lfs "https://git.example.com"]
 	access = basic # gitaccess
 `},
+		{"paths", paths, newGit, `[credential "https://git.example.com"]
+	# gitaccess: "x unsetup git.example.com" takes the marked lines away
+	helper = # gitaccess
+	helper = /opt/x/git-credential-x # gitaccess
+	useHttpPath = true # gitaccess
+[http "https://git.example.com/"]
+	cookieFile = /state/jar # gitaccess
+	saveCookies = false # gitaccess
+	proactiveAuth = auto # gitaccess
+[http "https://git.example.com/team/"]
+	cookieFile = /state/jar:team # gitaccess
+[http "https://git.example.com/a%20b/%C3%BC/"]
+	cookieFile = ~/jar # gitaccess
+[lfs "https://git.example.com"]
+	access = basic # gitaccess
+`},
 		{"odd paths", odd, newGit, `[credential "https://git.example.com"]
 	helper = # gitaccess
 	helper = "/opt/my\\ tools/\\$\\(x\\)/it\\'s\\ \\\"\\\\git-credential-x --ca-file=/a\\ b ''" # gitaccess
@@ -190,6 +208,11 @@ func TestSetRefuses(t *testing.T) {
 		"note with a line feed":      func(h *HostConfig) { h.Note = "a\n[core]" },
 		"old git without a name":     func(h *HostConfig) { h.OwnLogin = true },
 		"old git and a token":        func(h *HostConfig) { h.Bearer = true },
+		"path that is none":          func(h *HostConfig) { h.Paths = []PathJar{{"team", "/jar"}} },
+		"path of the whole host":     func(h *HostConfig) { h.Paths = []PathJar{{"", "/jar"}} },
+		"path that leads out":        func(h *HostConfig) { h.Paths = []PathJar{{"/a/../b", "/jar"}} },
+		"relative jar of a path":     func(h *HostConfig) { h.Paths = []PathJar{{"/team", "jar"}} },
+		"path jar with a line feed":  func(h *HostConfig) { h.Paths = []PathJar{{"/team", "/x\n[core]"}} },
 	} {
 		h := hostConfig()
 		spoil(h)
@@ -228,6 +251,7 @@ func TestUnsetRestores(t *testing.T) {
 		}
 		for _, v := range []Version{oldGit, newGit} {
 			h := hostConfig()
+			h.Paths = []PathJar{{"/team", "/state/jar:team"}, {"/a b", "/state/jar:a b"}}
 			set := mustSet(t, h, slices.Clone(before), v)
 			if !strings.HasPrefix(string(set), content) {
 				t.Errorf("%s: something was changed: %q", name, set)

@@ -51,7 +51,7 @@ func logout(env *cli.Env, c *urfave.Context) error {
 		err = errors.Join(err, d.Client.LogoutTeam(c.Context, app.Team, c.Bool("everywhere")))
 		found = true
 	}
-	err = errors.Join(err, d.RemoveJar(o))
+	err = errors.Join(err, d.RemoveJars(o))
 	if err == nil && !found {
 		env.Note("there was no session of %s", o.Host())
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os/exec"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
+	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
@@ -54,6 +56,9 @@ func runProgram(env *cli.Env, c *urfave.Context) error {
 		return err
 	}
 	p := d.Policy(door.Caller{Origin: o, Named: true, CheckEvery: 5 * time.Minute})
+	if n, _, err := gitnote.Load(d, o); err == nil && n.Cookie == gitnote.CookieAccepted {
+		p.JWT = true // leaves Authorization to a login of the server's own
+	}
 	cr, err := d.Client.Credential(c.Context, u, p)
 	if err != nil {
 		return err
@@ -74,7 +79,7 @@ func runProgram(env *cli.Env, c *urfave.Context) error {
 		if err != nil {
 			return err
 		}
-		settings := gitSettings(d, cr)
+		settings := gitSettings(d, cr, git.Version)
 		environ = withGitSettings(environ, git.Version, settings)
 		var dropped []string
 		if environ, dropped = withoutTraces(environ, git.Version, cr); len(dropped) > 0 {
@@ -97,15 +102,19 @@ func findGit(ctx context.Context, environ []string) (*githelper.Git, error) {
 // http.extraHeader follows git to the target of a redirect, cookies of a
 // cookieFile and Authorization of a helper do not; so headers go together with
 // followRedirects=false.
-func gitSettings(d *door.Door, cr access.Credential) [][2]string {
-	section := "http." + string(cr.App.Origin) + "/."
-	if cr.Kind == access.JWT {
-		return [][2]string{
-			{section + "cookieFile", d.Jar(cr.App.Origin).Path},
-			{section + "saveCookies", "false"},
-		}
+func gitSettings(d *door.Door, cr access.Credential, v githelper.Version) [][2]string {
+	section := "http." + string(cr.App.Origin) + (&url.URL{Path: cr.App.Path}).EscapedPath() + "/."
+	var settings [][2]string
+	if !v.RedactsHTTP2() {
+		// What the command traces by itself, such as a script that sets GIT_TRACE_CURL.
+		settings = append(settings, [2]string{section + "version", "HTTP/1.1"})
 	}
-	settings := [][2]string{{section + "followRedirects", "false"}}
+	if cr.Kind == access.JWT {
+		return append(settings,
+			[2]string{section + "cookieFile", d.Jar(cr.App).Path},
+			[2]string{section + "saveCookies", "false"})
+	}
+	settings = append(settings, [2]string{section + "followRedirects", "false"})
 	for _, name := range []string{"Cf-Access-Client-Id", "Cf-Access-Client-Secret", "Authorization"} {
 		if v := cr.Header().Get(name); v != "" {
 			settings = append(settings, [2]string{section + "extraHeader", name + ": " + v})

@@ -264,7 +264,14 @@ func (s *gitSetup) credential(ctx context.Context, cookie bool) (route, error) {
 
 // complete fills in what depends on git, the scope and the person.
 func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig, r route) error {
-	h.Jar = s.door.Jar(s.origin).Path
+	h.Jar = s.door.Jar(access.App{Origin: s.origin}).Path
+	paths, err := s.paths()
+	if err != nil {
+		return err
+	}
+	for _, p := range paths {
+		h.Paths = append(h.Paths, githelper.PathJar{Path: p, Jar: s.door.Jar(access.App{Origin: s.origin, Path: p}).Path})
+	}
 	for _, name := range []string{"ca-file", "client-cert"} {
 		if v := s.c.String(name); v != "" {
 			abs, err := filepath.Abs(v)
@@ -279,18 +286,15 @@ func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig, r rout
 	}
 	if s.scope == githelper.System {
 		// For everybody on this machine: each has a home and a cookie file of their own, and none has run this command.
-		home, err := os.UserHomeDir()
-		if err != nil {
+		if h.Jar, err = belowHome(h.Jar); err != nil {
 			return err
 		}
-		below, err := filepath.Rel(home, h.Jar)
-		if err != nil || !filepath.IsLocal(below) {
-			return &cli.Error{
-				Err:   fmt.Errorf("the cookie file %s is not below the home folder, so that it cannot be the same for all users", h.Jar),
-				Hints: []string{"unset ACCESS_STATE_DIR and XDG_STATE_HOME for this command"},
+		for i := range h.Paths {
+			if h.Paths[i].Jar, err = belowHome(h.Paths[i].Jar); err != nil {
+				return err
 			}
+			h.HelperArgs = append(h.HelperArgs, "--path="+h.Paths[i].Path)
 		}
-		h.Jar = "~/" + filepath.ToSlash(below)
 		h.HelperArgs = append(h.HelperArgs, "--set-up")
 		if h.OwnLogin {
 			h.HelperArgs = append(h.HelperArgs, "--own-login")
@@ -302,7 +306,6 @@ func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig, r rout
 	if !h.OwnLogin {
 		return nil
 	}
-	var err error
 	if h.Others, err = s.git.Helpers(ctx, s.scope, h.Origin, s.file); err != nil {
 		return err
 	}
@@ -317,6 +320,38 @@ func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig, r rout
 		}
 	}
 	return nil
+}
+
+// belowHome is a path in the home of whoever runs git.
+func belowHome(path string) (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	below, err := filepath.Rel(home, path)
+	if err != nil || !filepath.IsLocal(below) {
+		return "", &cli.Error{
+			Err:   fmt.Errorf("the cookie file %s is not below the home folder, so that it cannot be the same for all users", path),
+			Hints: []string{"unset ACCESS_STATE_DIR and XDG_STATE_HOME for this command"},
+		}
+	}
+	return "~/" + filepath.ToSlash(below), nil
+}
+
+// paths are those of the host's applications that guard a part of it, as far as they are known by now.
+func (s *gitSetup) paths() ([]string, error) {
+	n, _, err := gitnote.Load(s.door, s.origin)
+	if err != nil {
+		return nil, err
+	}
+	paths := n.Paths
+	for _, app := range s.door.Client.Applications(s.origin) {
+		if app.Path != "" && (app.Mode == access.ModeLogin || app.Mode == access.ModeOAuth) {
+			paths = append(paths, app.Path)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), nil
 }
 
 // username is the person's name at the server behind Access, as far as it is known.
@@ -341,6 +376,9 @@ func (s *gitSetup) note(r route) error {
 		return err
 	}
 	n.OwnLogin, n.Cookie = r.ownLogin, r.cookie
+	if n.Paths, err = s.paths(); err != nil {
+		return err
+	}
 	if !slices.Contains(n.Files, s.file) {
 		n.Files = append(n.Files, s.file)
 	}

@@ -73,7 +73,7 @@ func unsetupGit(env *cli.Env, c *urfave.Context) error {
 	if len(left) > 0 {
 		return nil
 	}
-	return s.door.RemoveJar(s.origin)
+	return s.door.RemoveJars(s.origin)
 }
 
 // left returns the places in git's configuration that still name our helper for the host: another scope, or lines written by hand.

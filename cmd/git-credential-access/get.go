@@ -37,6 +37,10 @@ func (h *helper) get(ctx context.Context) error {
 	if t.byServer() {
 		h.learnOwnLogin(t)
 	}
+	if p := t.pathApplication(); p != "" && t.req.Path == "" {
+		h.env.Note("%s has an application of its own for %s, and git does not tell which repository it asks for; "+
+			"to have it tell (credential.useHttpPath): access setup git %s", t.origin.Host(), p, t.origin.Host())
+	}
 	cr, err := h.credential(ctx, t, checkEvery)
 	if err != nil {
 		return h.stop(t, err)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gitaccess/gitaccess/access"
@@ -64,6 +65,13 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 		if !t.setUp {
 			return nil
 		}
+	}
+	if cr.Kind == access.JWT && t.setUp && cr.App.Path != "" && !slices.Contains(t.note.Paths, cr.App.Path) {
+		repository, _, _ := strings.Cut(t.url.String(), "/info/lfs")
+		return h.stop(t, &cli.Error{
+			Err:   fmt.Errorf("%s%s is an application of its own, and git has no cookie file for it yet", t.origin.Host(), cr.App.Path),
+			Hints: []string{"access setup git " + repository},
+		})
 	}
 	if cr.Kind != access.ServiceToken {
 		if err := t.WriteJar(cr); err != nil { // a stale cookie beside a token would be judged, too

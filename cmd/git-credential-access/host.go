@@ -48,7 +48,7 @@ func (h *helper) host() (*host, error) {
 		t.setUp = true
 	case h.setUp:
 		// Whoever wrote the configuration of this machine set the host up for all who use it.
-		t.setUp, t.note = true, gitnote.Note{OwnLogin: h.ownLogin}
+		t.setUp, t.note = true, gitnote.Note{OwnLogin: h.ownLogin, Paths: h.paths}
 		if h.cookieAccepted {
 			t.note.Cookie = gitnote.CookieAccepted
 		}
@@ -76,6 +76,16 @@ func (t *host) byAccess() bool {
 
 // byServer reports whether it came from the server: Access let the request pass.
 func (t *host) byServer() bool { return len(t.req.WWWAuth) > 0 && !t.byAccess() }
+
+// pathApplication returns the path of an application that guards a part of the host, if one is known.
+func (t *host) pathApplication() string {
+	for _, app := range t.Client.Applications(t.origin) {
+		if app.Path != "" && app.Mode != access.ModeOpen {
+			return app.Path
+		}
+	}
+	return ""
+}
 
 // learnOwnLogin notes that the server behind Access wants a login of its own, and tells the person what follows, once.
 func (h *helper) learnOwnLogin(t *host) {

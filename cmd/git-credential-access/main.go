@@ -24,6 +24,10 @@ func run(ctx context.Context, env *cli.Env) error {
 	flags.BoolVar(&h.setUp, "set-up", false, "take the hosts that git asks for as set up, for the configuration of a whole machine")
 	flags.BoolVar(&h.ownLogin, "own-login", false, "with --set-up: the server behind Access wants a login of its own")
 	flags.BoolVar(&h.cookieAccepted, "cookie", false, "with --set-up: Managed OAuth accepts a session cookie beside its tokens")
+	flags.Func("path", "with --set-up: git has a cookie file for the application at `PATH`", func(p string) error {
+		h.paths = append(h.paths, p)
+		return nil
+	})
 	args, err := cli.Parse(env, flags, cli.Page{
 		Usage: "let git pass Cloudflare Access",
 		Args:  "get|store|erase|capability",
@@ -47,7 +51,8 @@ type helper struct {
 	setUp    bool // --set-up
 	ownLogin bool // --own-login
 
-	cookieAccepted bool // --cookie
+	cookieAccepted bool     // --cookie
+	paths          []string // --path
 }
 
 func (h *helper) serve(ctx context.Context, operation string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -26,7 +27,21 @@ func TestScripts(t *testing.T) {
 			w.Apps["oauth-basic.example.com"] = w.Edge.AddApp(accesstest.App{
 				Host: "oauth-basic.example.com", Allow: true, Services: basic.Services, Origin: basic.Origin, OAuth: &accesstest.OAuth{},
 			})
-			return nil
+			return addPaths(w)
 		},
 	})
+}
+
+// addPaths gives a host three applications by path, each with a repository.
+func addPaths(w *scripttest.World) error {
+	root := filepath.Join(w.Dir, "origin")
+	for path, oauth := range map[string]*accesstest.OAuth{"": nil, "/team": nil, "/agents": {RefuseJWT: true}} {
+		w.Apps["paths.example.com"+path] = w.Edge.AddApp(accesstest.App{
+			Host: "paths.example.com", Path: path, Allow: true, OAuth: oauth, Origin: &origin.Git{Root: root},
+		})
+		if _, err := origin.Init(context.Background(), root, filepath.Join(path, "paths.git"), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }

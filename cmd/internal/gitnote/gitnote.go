@@ -20,6 +20,8 @@ type Note struct {
 	// Cookie: whether an application with Managed OAuth takes the session as a cookie, too. Once it is known to do so, git gets the
 	// cookie: every git can send one with every request.
 	Cookie Cookie `json:"cookie,omitempty"`
+	// Paths are those of the host's applications that have a cookie file of their own in git's configuration.
+	Paths []string `json:"paths,omitempty"`
 	// Files are the configuration files of git with our lines for the host.
 	Files []string `json:"files,omitempty"`
 	// Marked: the host was not set up in any way before "access setup git".
