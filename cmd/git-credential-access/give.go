@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -67,10 +68,9 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 		}
 	}
 	if cr.Kind == access.JWT && t.setUp && cr.App.Path != "" && !slices.Contains(t.note.Paths, cr.App.Path) {
-		repository, _, _ := strings.Cut(t.url.String(), "/info/lfs")
 		return h.stop(t, &cli.Error{
 			Err:   fmt.Errorf("%s%s is an application of its own, and git has no cookie file for it yet", t.origin.Host(), cr.App.Path),
-			Hints: []string{"access setup git " + repository},
+			Hints: []string{setUpRepository(t.url)},
 		})
 	}
 	if cr.Kind != access.ServiceToken {
@@ -91,6 +91,16 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 		state = jarState // the first cookie
 	}
 	return h.answer(t.req.CookieInJar(state, t.note.OwnLogin))
+}
+
+// setUpRepository is the command that sets a repository up. People copy it, and a submodule names whatever URL it likes; url.URL leaves
+// no single quotation mark in one.
+func setUpRepository(u *url.URL) string {
+	repository, _, _ := strings.Cut(u.String(), "/info/lfs")
+	if strings.ContainsAny(repository, "$&;,=@+*()!~") {
+		repository = "'" + repository + "'"
+	}
+	return "access setup git " + repository
 }
 
 func (h *helper) answer(r *githelper.Response) error {
