@@ -46,7 +46,7 @@ func click(link string) error {
 		if err != nil {
 			return nil, err
 		}
-		if !strings.HasSuffix(host, ".localhost") && host != "127.0.0.1" {
+		if !strings.HasSuffix(host, ".localhost") && host != "localhost" && host != "127.0.0.1" { // localhost: the callback of Managed OAuth
 			return nil, fmt.Errorf("the browser was sent to %s", addr)
 		}
 		var d net.Dialer
