@@ -58,9 +58,13 @@ func (v Version) Bearer() bool { return v.AtLeast(2, 46) }
 // of a push that is larger than http.postBuffer goes without (git ed0f7a62f7).
 func (v Version) BearerOnProbe() bool { return v.AtLeast(2, 54) }
 
-// RedactsHTTP2 reports whether GIT_TRACE_CURL hides cookies and Authorization over HTTP/2, too. Before, it looks for "Cookie:" and
-// "Authorization:", and prints HTTP/2's "cookie:" as it is.
-func (v Version) RedactsHTTP2() bool { return v.AtLeast(2, 34) }
+// RedactsHTTP2 reports whether GIT_TRACE_CURL hides cookies and Authorization over HTTP/2, too, whatever libcurl prints of it. Before
+// 2.34 git looks for "Cookie:" and not for HTTP/2's "cookie:"; libcurl then came to print each header in messages of its own, as
+// "h2h3 [cookie: …]" (git b637a41ebe, 2.39), "h2 [" (2.42) and "[HTTP/2] [1] [" (2.43).
+func (v Version) RedactsHTTP2() bool { return v.AtLeast(2, 43) }
+
+// RedactsHTTP1 reports the same over HTTP/1.1.
+func (v Version) RedactsHTTP1() bool { return v.AtLeast(2, 28) }
 
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 

@@ -68,6 +68,7 @@ func TestSet(t *testing.T) {
 [http "https://git.example.com/"]
 	cookieFile = /state/jar # gitaccess
 	saveCookies = false # gitaccess
+	version = HTTP/1.1 # gitaccess
 	emptyAuth = true # gitaccess
 [url "https://access@git.example.com/"]
 	insteadOf = https://git.example.com/ # gitaccess
@@ -75,14 +76,13 @@ func TestSet(t *testing.T) {
 [lfs "https://git.example.com"]
 	access = basic # gitaccess
 `},
-		{"git below 2.34", port, Version{2, 30, 2}, `[credential "https://git.example.com:8443"]
+		{"git that knows what libcurl prints", port, Version{2, 45, 0}, `[credential "https://git.example.com:8443"]
 	# gitaccess: "x unsetup git.example.com" takes the marked lines away
 	helper = # gitaccess
 	helper = /opt/x/git-credential-x # gitaccess
 [http "https://git.example.com:8443/"]
 	cookieFile = /state/jar # gitaccess
 	saveCookies = false # gitaccess
-	version = HTTP/1.1 # gitaccess
 	emptyAuth = true # gitaccess
 [url "https://access@git.example.com:8443/"]
 	insteadOf = https://git.example.com:8443/ # gitaccess
@@ -111,6 +111,7 @@ func TestSet(t *testing.T) {
 [http "https://git.example.com/"]
 	cookieFile = /state/jar # gitaccess
 	saveCookies = false # gitaccess
+	version = HTTP/1.1 # gitaccess
 	emptyAuth = true # gitaccess
 [url "https://me%40example.com@git.example.com/"]
 	insteadOf = https://git.example.com/ # gitaccess
@@ -125,6 +126,7 @@ func TestSet(t *testing.T) {
 [http "https://git.example.com:8443/"]
 	cookieFile = /state/jar # gitaccess
 	saveCookies = false # gitaccess
+	version = HTTP/1.1 # gitaccess
 	emptyAuth = true # gitaccess
 [url "https://access@git.example.com:8443/"]
 	insteadOf = https://git.example.com:8443/ # gitaccess

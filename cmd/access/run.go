@@ -156,8 +156,7 @@ func withGitSettings(environ []string, v githelper.Version, settings [][2]string
 }
 
 // traces are the variables that make git print request headers. Authorization and
-// cookies are redacted by it (http.c), since 2.28 and over HTTP/2 since 2.34, other
-// headers are not; trace2 prints configuration values and variables where it is
+// cookies are redacted by it (http.c) since 2.28, other headers are not; trace2 prints configuration values and variables where it is
 // configured to.
 var traces = []string{"GIT_TRACE_CURL", "GIT_CURL_VERBOSE", "GIT_TRACE2", "GIT_TRACE2_EVENT", "GIT_TRACE2_PERF"}
 
@@ -165,8 +164,8 @@ var traces = []string{"GIT_TRACE_CURL", "GIT_CURL_VERBOSE", "GIT_TRACE2", "GIT_T
 // it, and returns which were set. trace2 is switched off by name, since a
 // configuration file may switch it on.
 func withoutTraces(environ []string, v githelper.Version, cr access.Credential) (clean, dropped []string) {
-	if cr.Kind == access.JWT && v.RedactsHTTP2() {
-		return environ, nil // in the cookie file
+	if cr.Kind == access.JWT && v.RedactsHTTP1() {
+		return environ, nil // in the cookie file, and HTTP/2 is off where it would show
 	}
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")

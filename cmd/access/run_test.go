@@ -17,7 +17,7 @@ func TestTracesOfOldGits(t *testing.T) {
 		kept  bool
 	}{
 		{access.JWT, 25, false}, // Ubuntu 20.04: cookies as they are
-		{access.JWT, 30, false}, // Debian 11: over HTTP/2
+		{access.JWT, 30, true},  // Debian 11: not over HTTP/1.1
 		{access.JWT, 47, true},
 		{access.ServiceToken, 47, false},
 		{access.Bearer, 47, false},

@@ -147,6 +147,32 @@ func TestCookieEndsInMidUse(t *testing.T) {
 	}
 }
 
+// Under "access run" the token stands in git's environment: the helper of a host that is set up adds no second one.
+func TestRunBesideTheHelper(t *testing.T) {
+	for _, g := range scripttest.Gits(t) {
+		if !g.AtLeast(2, 46) {
+			continue // has the cookie twice from one file
+		}
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel()
+			w := scripttest.NewWorld(t, g)
+			w.Apps["oauth.example.com"].Set(func(a *accesstest.App) { a.OAuth = &accesstest.OAuth{RefuseJWT: true} })
+			must(t, w, "access", "setup", "git", "oauth.example.com")
+			w.Edge.ClearLog()
+			must(t, w, "access", "run", "oauth.example.com", "--", "git", "ls-remote", "https://oauth.example.com/demo.git")
+			requests := w.Edge.Requests(accesstest.ToHost("oauth.example.com"), accesstest.ByProgram)
+			if len(requests) != 2 {
+				t.Errorf("%v", requests)
+			}
+			for _, r := range requests {
+				if v := r.Header().Values("Authorization"); len(v) != 1 || !strings.HasPrefix(v[0], "Bearer oauth:") {
+					t.Errorf("%v: %d headers", r, len(v))
+				}
+			}
+		})
+	}
+}
+
 // A token that never lives as long as it takes to be renewed ahead is renewed for each git, and no person is asked.
 func TestShortTokens(t *testing.T) {
 	gits := scripttest.Gits(t)
