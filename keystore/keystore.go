@@ -298,8 +298,11 @@ func (s *Store) call(ctx context.Context, op, key string, work func(ctx context.
 			err = s.bounded(ctx, work)
 		}
 	}
+	if err == nil {
+		return nil
+	}
 	switch e := err.(type) {
-	case nil, *UnusableError, *LockedError, *TimeoutError:
+	case *UnusableError, *LockedError, *TimeoutError:
 		return err
 	case *NewerError: // the file store does not know keys
 		e.Key = key

@@ -28,8 +28,6 @@ const (
 	maxControl = 125
 	// maxHeader is two bytes, eight of extended length, four of masking key.
 	maxHeader = 14
-	// clientHeader is the header of a masked frame of maxMessage bytes.
-	clientHeader = 8
 	// maxMessage bounds the payload of the messages we send. The package comment says why.
 	maxMessage = 16 << 10
 )

@@ -88,8 +88,8 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("\x81\x02\xff\xfe\x80\x01a"), []byte{5})
 	f.Add([]byte("\x82\x03ab"), []byte{})
 	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
-		whole, wholeErr, wholeCtl := readAll(bytes.NewReader(stream), 4096)
-		parts, partsErr, partsCtl := readAll(&choppy{b: stream, cuts: cuts}, 1+len(cuts)%5)
+		whole, wholeCtl, wholeErr := readAll(bytes.NewReader(stream), 4096)
+		parts, partsCtl, partsErr := readAll(&choppy{b: stream, cuts: cuts}, 1+len(cuts)%5)
 		if !bytes.Equal(whole, parts) || wholeErr.Error() != partsErr.Error() || !bytes.Equal(wholeCtl, partsCtl) {
 			t.Fatalf("at once:  %q, %v, control %q\nin parts: %q, %v, control %q", whole, wholeErr, wholeCtl, parts, partsErr, partsCtl)
 		}
@@ -100,7 +100,7 @@ func FuzzReader(f *testing.F) {
 }
 
 // readAll reads a stream with buffers of size bytes.
-func readAll(src io.Reader, size int) (data []byte, err error, control []byte) {
+func readAll(src io.Reader, size int) (data, control []byte, err error) {
 	r := reader{src: src}
 	r.control = func(op byte, p []byte) { control = append(append(control, op, byte(len(p))), p...) }
 	buf := make([]byte, size)
@@ -108,7 +108,7 @@ func readAll(src io.Reader, size int) (data []byte, err error, control []byte) {
 		n, err := r.Read(buf)
 		data = append(data, buf[:n]...)
 		if err != nil && !temporary(err) {
-			return data, err, control
+			return data, control, err
 		}
 	}
 }
