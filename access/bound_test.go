@@ -1,12 +1,14 @@
 package access_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -434,4 +436,54 @@ func TestLongPathsAreNotKept(t *testing.T) {
 			t.Errorf("%d bytes are kept", len(record))
 		}
 	}
+}
+
+// A logout in the middle of a renewal is not undone by its end.
+func TestLogoutWhileRenewing(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{}})
+	cr, err := b.client(nil).Credential(t.Context(), b.url(page), ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, locking, renewed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	renewing := b.client(func(cfg *access.Config) {
+		cfg.Now = func() time.Time { return cr.Expiry.Add(time.Second) }
+		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(req.URL.Path, "/oauth/token") {
+				close(asked)
+				<-locking
+			}
+			return b.rt.RoundTrip(req)
+		})
+	})
+	go func() {
+		_, err := renewing.Credential(t.Context(), b.url(page), access.Policy{})
+		renewed <- err
+	}()
+	<-asked
+	goOn := sync.OnceFunc(func() { close(locking) })
+	c := b.client(func(cfg *access.Config) { cfg.Locker = tellingLocker{b.locks, goOn} })
+	found, err := c.Logout(t.Context(), "https://git.example.com")
+	goOn()
+	if !found || err != nil {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if err := <-renewed; err != nil {
+		t.Errorf("the renewal: %v", err)
+	}
+	if b.stored("oauth/", "token") != "" || b.stored("oauth/", "refresh_token") != "" {
+		t.Error("there is a session after the logout")
+	}
+}
+
+// tellingLocker tells before it locks.
+type tellingLocker struct {
+	access.Locker
+	tell func()
+}
+
+func (l tellingLocker) Lock(ctx context.Context, name string, waiting func(int, string)) (access.Lease, error) {
+	l.tell()
+	return l.Locker.Lock(ctx, name, waiting)
 }

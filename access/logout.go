@@ -67,20 +67,9 @@ func (c *Client) Logout(ctx context.Context, o Origin) (bool, error) {
 		}
 	}
 	for _, app := range apps {
-		s, err := c.loadSession(ctx, app)
-		if errors.Is(err, errNoSession) {
-			continue
-		}
-		if err == nil && app.bearer() {
-			if err := c.revoke(ctx, s); err != nil {
-				// The session is forgotten here all the same.
-				errs = append(errs, fmt.Errorf("access: %s: the token was forgotten but not revoked: %w", o.Host(), err))
-			}
-		}
-		found = true
-		if err := c.cfg.Store.Delete(ctx, app.sessionKey()); err != nil {
-			errs = append(errs, err)
-		}
+		was, err := c.logout(ctx, app)
+		found = found || was
+		errs = append(errs, err)
 	}
 	// The record may be lost, and knows nothing of a mode or team that was before.
 	for _, prefix := range []string{"session/", "oauth/"} {
@@ -89,6 +78,31 @@ func (c *Client) Logout(ctx context.Context, o Origin) (bool, error) {
 		errs = append(errs, err)
 	}
 	return found, errors.Join(errs...)
+}
+
+// logoutWait is how long a logout waits for a process that is renewing the session,
+// and would store it again afterwards. One that waits for a person takes longer.
+const logoutWait = 5 * time.Second
+
+func (c *Client) logout(ctx context.Context, app App) (found bool, err error) {
+	short, cancel := context.WithTimeout(ctx, logoutWait)
+	defer cancel()
+	if lease, err := c.cfg.Locker.Lock(short, lockName(app), nil); err == nil {
+		defer lease.Release()
+	}
+	s, err := c.loadSession(ctx, app)
+	if errors.Is(err, errNoSession) {
+		return false, nil
+	}
+	var errs []error
+	if err == nil && app.bearer() {
+		if err := c.revoke(ctx, s); err != nil {
+			// The session is forgotten here all the same.
+			errs = append(errs, fmt.Errorf("access: %s: the token was forgotten but not revoked: %w", app.Origin.Host(), err))
+		}
+	}
+	errs = append(errs, c.cfg.Store.Delete(ctx, app.sessionKey()))
+	return true, errors.Join(errs...)
 }
 
 // LogoutTeam forgets every session of the team and its org token. With everywhere,
