@@ -14,7 +14,8 @@ import (
 // NewTransport returns a copy of base (nil: http.DefaultTransport) whose
 // connections serve a [Conn] better: it reads and writes many TLS records by one
 // system call, can go on after a write deadline, and can tell whether the peer
-// ended its TLS in order. Other requests over it are not changed.
+// ended its TLS in order. Where base waits for an answer for ever, the copy waits
+// for a minute: an edge answers sooner that the way to the origin is closed.
 //
 // It works with every proxy that base can use but those that are spoken to by
 // TLS themselves; there, and where base has a DialTLSContext, connections are
@@ -32,6 +33,9 @@ func NewTransport(base *http.Transport) *http.Transport {
 		dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	}
 	t.DialContext = bulkDial(dial)
+	if t.ResponseHeaderTimeout == 0 {
+		t.ResponseHeaderTimeout = answerTimeout
+	}
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = new(tls.Config)
 	}
@@ -54,6 +58,8 @@ func bulkDial(dial dialFunc) dialFunc {
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 const (
+	answerTimeout = time.Minute
+
 	minReadBuffer = 16 << 10 // a read buffer doubles whenever a read has filled it
 	maxReadBuffer = 256 << 10
 )
