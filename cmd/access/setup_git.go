@@ -108,7 +108,7 @@ func newGitSetup(env *cli.Env, c *urfave.Context) (*gitSetup, error) {
 	if s.file, err = s.git.ConfigFile(c.Context, s.scope); err != nil {
 		return nil, err
 	}
-	if s.door, err = open(env, c, nil); err != nil {
+	if s.door, err = open(env, c, func(o *door.Options) { o.Network.Git = s.git.Path }); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -393,7 +393,7 @@ func (s *gitSetup) ownLogin(ctx context.Context, p access.Policy) (bool, error) 
 		// No repository is known. Some servers ask at every address, others for a repository that does not exist.
 		repos = append(repos, "/gitaccess/probe.git")
 	}
-	rt := s.door.Client.Transport(s.door.Transport, p)
+	rt := s.door.Client.Transport(nil, p)
 	for _, repo := range repos {
 		for _, service := range []string{"git-upload-pack", "git-receive-pack"} {
 			u := s.origin.URL()

@@ -17,6 +17,7 @@ func main() { os.Exit(cli.Main("git-credential-access", run)) }
 func run(ctx context.Context, env *cli.Env) error {
 	env.HelpToStderr = true
 	h := &helper{env: env}
+	h.door.Network.Git = "git"
 	flags := flag.NewFlagSet(env.Name, flag.ContinueOnError)
 	flags.StringVar(&h.door.Network.CAFile, "ca-file", "", "trust the certificate authorities in `FILE`, and no others")
 	flags.StringVar(&h.door.Network.ClientCert, "client-cert", "", "show the client certificate in `FILE` (PEM, key included)")

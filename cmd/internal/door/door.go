@@ -41,7 +41,7 @@ type Door struct {
 	Client    *access.Client
 	State     state.Dir
 	Store     *Store
-	Transport *http.Transport // network only, without credentials
+	Transport *http.Transport // network only, without credentials, and without git's settings
 
 	env *cli.Env
 }
@@ -61,6 +61,10 @@ func Open(env *cli.Env, o *Options) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
+	var carrier http.RoundTripper = transport
+	if opt.Network.Git != "" {
+		carrier = &gitTransport{env: env, opt: opt.Network, base: transport, hosts: map[string]*http.Transport{}}
+	}
 	tokens := environmentTokens(env)
 	if opt.ServiceToken != nil {
 		tokens = append([]access.BoundServiceToken{*opt.ServiceToken}, tokens...)
@@ -75,7 +79,7 @@ func Open(env *cli.Env, o *Options) (*Door, error) {
 		Store:         d.Store,
 		Locker:        locker{dir},
 		Cache:         cache{dir},
-		Transport:     transport,
+		Transport:     carrier,
 		ServiceTokens: tokens,
 		Team:          opt.Team,
 		ClientID:      opt.ClientID,

@@ -207,6 +207,7 @@ func TestExplain(t *testing.T) {
 		hint string
 	}{
 		{&access.LoginRequiredError{App: app, Reason: "CI is set"}, 3, "CF_ACCESS_CLIENT_ID"},
+		{&access.LoginRequiredError{App: app, Err: &net.OpError{Op: "proxyconnect", Err: errors.New("refused")}}, 3, "HTTPS_PROXY"},
 		{&access.LoginRequiredError{App: app, PID: 42, URL: "https://x"}, 3, "process 42"},
 		{refused(access.TokenNotAccepted), 4, "Binding Cookie"},
 		{refused(access.ServiceTokenRequired), 4, "access service-token add git.example.com"},

@@ -110,6 +110,11 @@ func explainLogin(e *access.LoginRequiredError) []string {
 	if e.URL != "" {
 		hints = append(hints, fmt.Sprintf("process %d is waiting for this login; finish it, then run the command again: %s", e.PID, e.URL))
 	}
+	if e.Err != nil {
+		// A renewal needs no person; what kept it from working may be all that is wrong.
+		hints = append(hints, "the session could not be renewed: "+spoken{e.Err, e.Err}.Error())
+		hints = append(hints, explainNetwork(e.Err, host)...)
+	}
 	hints = append(hints, "log in where you have a terminal: access login "+host)
 	if e.Reason == "CI is set" {
 		hints = append(hints, "in CI use a service token: set CF_ACCESS_CLIENT_ID, CF_ACCESS_CLIENT_SECRET and ACCESS_HOSTS="+host)
@@ -216,7 +221,7 @@ func explainNetwork(err error, host string) []string {
 	case errors.As(err, &record):
 		return []string{"what answers there does not speak TLS; check the port and the proxy settings"}
 	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return []string{"the proxy in HTTPS_PROXY or ALL_PROXY did not let the connection through"}
+		return []string{"the proxy in HTTPS_PROXY or ALL_PROXY, or git's http.proxy, did not let the connection through"}
 	case errors.As(err, &deadline) && deadline.Timeout() && !errors.Is(err, context.Canceled):
 		return []string{"no answer in time; a firewall may drop the packets, or a proxy is needed (HTTPS_PROXY)"}
 	}

@@ -25,6 +25,7 @@ type NetworkOptions struct {
 	ClientCert string // PEM file with a client certificate, and its key unless ClientKey is given
 	ClientKey  string
 	ConnectTo  string // host:port to connect to in place of what the URL says
+	Git        string // the git whose network settings are followed where nothing else is said; "" follows none
 }
 
 // Network returns a transport for the environment: proxies from HTTPS_PROXY,
