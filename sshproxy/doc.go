@@ -17,6 +17,10 @@
 // follows no redirect. Let that RoundTripper send by [NewTransport] and a Conn
 // reaches its full speed.
 //
+// What ssh's own configuration says for such a host is a [HostConfig]; a key with a
+// short-lived certificate, for servers that trust an authority in place of keys, is
+// an [Identity].
+//
 // # On the wire
 //
 // A connection is the upgrade of RFC 6455 with neither subprotocol nor extension,

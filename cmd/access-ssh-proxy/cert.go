@@ -128,7 +128,7 @@ func (c *certCommand) run(ctx context.Context) error {
 	}
 	short, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	hold, err := lease.Acquire(short, d.State.Path("lease", "ssh-cert", c.key), nil)
+	hold, err := lease.Acquire(short, d.State.Path("lease", "ssh-cert", o.Hostname()), nil)
 	if err != nil {
 		return err
 	}

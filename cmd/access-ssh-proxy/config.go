@@ -48,7 +48,7 @@ func runConfig(ctx context.Context, env *cli.Env) error {
 		err = c.print()
 	}
 	var unsafe *state.UnsafePathError
-	if errors.As(err, &unsafe) {
+	if errors.As(err, &unsafe) && strings.Contains(unsafe.Reason, "written") {
 		return door.Explain(&cli.Error{Err: err, Hints: []string{"whoever may write there may run programs in your name; ssh refuses some of it, too. chmod go-w " + unsafe.Path}})
 	}
 	return door.Explain(err)
@@ -326,11 +326,11 @@ func (c *configCommand) setHosts(own, main *edit) (err error) {
 	own.new = own.old
 	for _, h := range c.hosts {
 		if own.new, err = h.Set(own.new); err != nil {
-			return fmt.Errorf("%s: %w", own.path, err)
+			return inFile(own.path, err)
 		}
 	}
 	if main.new, err = sshproxy.SetInclude(main.old, c.files.include); err != nil {
-		return fmt.Errorf("%s: %w", main.path, err)
+		return inFile(main.path, err)
 	}
 	return nil
 }
@@ -344,7 +344,7 @@ func (c *configCommand) unsetHosts(own, main *edit) (err error) {
 	own.new = own.old
 	for _, h := range c.hosts {
 		if own.new, err = sshproxy.UnsetHost(own.new, h.Host); err != nil {
-			return fmt.Errorf("%s: %w", own.path, err)
+			return inFile(own.path, err)
 		}
 	}
 	main.new = main.old
@@ -352,6 +352,11 @@ func (c *configCommand) unsetHosts(own, main *edit) (err error) {
 		main.new, err = sshproxy.UnsetInclude(main.old, c.files.include)
 	}
 	return err
+}
+
+// inFile names the file in an error about its content.
+func inFile(path string, err error) error {
+	return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "sshproxy: "))
 }
 
 func (c *configCommand) removeKeys(ctx context.Context) error {
