@@ -70,8 +70,8 @@ func newConn(rw io.ReadWriteCloser, nc net.Conn, peer string, pingInterval time.
 // Read reads what the peer has sent. It returns as soon as there is something,
 // with all that has arrived and fits.
 //
-// [io.EOF] means that the peer has closed and that nothing is missing. Every
-// other end is an error: [*CloseError], [*ProtocolError], [*PingError],
+// [io.EOF] means that the peer has ended the stream: by a close frame, or by ending
+// its TLS in order, see [ErrNoCloseFrame]. Every other end is an error: [*CloseError], [*ProtocolError], [*PingError],
 // [ErrNoCloseFrame], [io.ErrUnexpectedEOF] or one of the network's.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.readMu.Lock()
@@ -89,6 +89,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	c.onReadError(err)
+	if c.endedInOrder() {
+		err = io.EOF
+	}
 	return 0, c.reason(err)
 }
 
@@ -112,12 +115,17 @@ func (c *Conn) readHeld(p []byte) int {
 	return n
 }
 
-// endedInOrder reports whether the peer's TLS said that nothing follows, after the
-// reader met io.EOF. Only the reading goroutine may ask.
+// endedInOrder reports whether the stream ended without a close frame, but by the
+// peer's TLS, which said that nothing follows. The caller has readMu.
 func (c *Conn) endedInOrder() bool {
+	return errors.Is(c.r.err, ErrNoCloseFrame) && c.bulk != nil && c.bulk != c.nc && !c.bulk.eof
+}
+
+// withoutCloseFrame is endedInOrder for those who do not read at the moment.
+func (c *Conn) withoutCloseFrame() bool {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
-	return c.bulk != nil && c.bulk != c.nc && !c.bulk.eof
+	return c.endedInOrder()
 }
 
 // Write sends p. It returns when the connection beneath has taken all of it.

@@ -73,9 +73,13 @@ var closeNames = map[int]string{
 }
 
 // ErrNoCloseFrame says that the connection ended between two messages and without
-// a close frame. A cut looks so, and so does the end of an origin behind
-// cloudflared, which sends no close frame. It matches [io.ErrUnexpectedEOF]; an end
-// within a message is that error alone.
+// a close frame, as a cut looks. It matches [io.ErrUnexpectedEOF]; an end within a
+// message is that error alone.
+//
+// The end of an origin behind cloudflared has no close frame either, but it is
+// passed on by the edge, whose TLS then says that nothing follows. Whoever only
+// cuts the way cannot say so, and to Read that is io.EOF. It can be seen on
+// connections by [NewTransport] alone.
 var ErrNoCloseFrame = fmt.Errorf("sshproxy: connection ended without a close frame: %w", io.ErrUnexpectedEOF)
 
 // PingError says that the peer has been silent although it was asked for a sign

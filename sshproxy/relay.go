@@ -39,17 +39,20 @@ type End int
 
 // A relay ends because
 const (
-	EndFailed  End = iota // something failed: the error says what
-	EndOrigin             // the origin ended the stream, and all of it was delivered
-	EndReader             // the reader of the output went away
-	EndLinger             // the input had ended and the origin was silent for the time of Linger
-	EndContext            // the context was done
+	EndFailed       End = iota // something failed: the error says what
+	EndOrigin                  // the origin ended the stream with a close frame, and all of it was delivered
+	EndNoCloseFrame            // the server ended its TLS in order, see ErrNoCloseFrame; all that came was delivered
+	EndReader                  // the reader of the output went away
+	EndLinger                  // the input had ended and the origin was silent for the time of Linger
+	EndContext                 // the context was done
 )
 
 func (e End) String() string {
 	switch e {
 	case EndOrigin:
 		return "origin ended"
+	case EndNoCloseFrame:
+		return "server ended without a close frame"
 	case EndReader:
 		return "reader of the output went away"
 	case EndLinger:
@@ -99,7 +102,6 @@ type relay struct {
 
 	sent, received atomic.Int64
 	last           atomic.Int64 // when bytes came, since start
-	inputEnded     atomic.Bool
 }
 
 func (r *relay) run(ctx context.Context, linger time.Duration) (End, error) {
@@ -186,7 +188,6 @@ func (r *relay) up() error {
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			r.inputEnded.Store(true)
 			return nil
 		case isGone(err):
 			return nil // a socket that was reset: its other half tells the same
@@ -217,11 +218,9 @@ func (r *relay) down() (End, error) {
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			return EndOrigin, nil
-		case errors.Is(err, ErrNoCloseFrame) && r.inputEnded.Load() && r.conn.endedInOrder():
-			// This is how cloudflared ends, see ErrNoCloseFrame. Nobody can tell it from
-			// an edge that restarts; but nothing is left to be sent, and TLS vouches that
-			// nobody on the way cut off anything.
+			if r.conn.withoutCloseFrame() {
+				return EndNoCloseFrame, nil
+			}
 			return EndOrigin, nil
 		default:
 			return EndFailed, &CutError{Err: err}

@@ -185,8 +185,7 @@ func TestRelaySendsKeystrokes(t *testing.T) {
 }
 
 // An end without a close frame is what cloudflared makes of an origin that ends,
-// and what a cut looks like. Only if TLS was ended in order and our input is at its
-// end, it is taken for the former.
+// and what a cut looks like. Only if TLS was ended in order it is taken for the former.
 func TestRelayEndWithoutCloseFrame(t *testing.T) {
 	reply := bytes.Repeat([]byte("reply "), 100000)
 	for _, tt := range []struct {
@@ -197,7 +196,7 @@ func TestRelayEndWithoutCloseFrame(t *testing.T) {
 		whole     bool
 	}{
 		{"in order, input at its end", true, true, func(p *peer) { p.Close() }, true},
-		{"in order, input open", false, true, func(p *peer) { p.Close() }, false},
+		{"in order, input open", false, true, func(p *peer) { p.Close() }, true},
 		{"FIN", true, true, func(p *peer) { p.raw.Close() }, false},
 		{"RST", true, true, func(p *peer) { p.raw.SetLinger(0); p.raw.Close() }, false},
 		{"in order, but within a message", true, true, func(p *peer) { p.Write([]byte{0x82, 5, 'x'}); p.Close() }, false},
@@ -224,7 +223,7 @@ func TestRelayEndWithoutCloseFrame(t *testing.T) {
 			var out bytes.Buffer
 			c := s.dial(t, &sshproxy.DialOptions{Transport: s.transport(tt.bulk)})
 			stats, err := sshproxy.Relay(t.Context(), c, in, &out, nil)
-			if tt.whole && (err != nil || stats.End != sshproxy.EndOrigin || !bytes.Equal(out.Bytes(), reply)) {
+			if tt.whole && (err != nil || stats.End != sshproxy.EndNoCloseFrame || !bytes.Equal(out.Bytes(), reply)) {
 				t.Errorf("%+v, %v", stats, err)
 			}
 			var cut *sshproxy.CutError
