@@ -25,9 +25,6 @@ func (h *helper) get(ctx context.Context) error {
 	if t == nil || err != nil {
 		return err
 	}
-	if h.sendsHeader(t.origin, "authorization:") { // the token, as by "access run"
-		return h.answer(t.req.CookieInJar(jarState, false))
-	}
 	switch sent := t.sent(); {
 	case sent.cookie:
 		return h.cookieRefused(ctx, t, sent)
@@ -91,7 +88,7 @@ func (h *helper) tokenRefused(ctx context.Context, t *host, sent sent) error {
 
 // insteadOfToken gets a cookie for a git that leaves the token out.
 func (h *helper) insteadOfToken(ctx context.Context, t *host) (access.Credential, error) {
-	if t.setUp && t.note.Cookie == gitnote.CookieUntried {
+	if t.reads && t.note.Cookie == gitnote.CookieUntried {
 		cr, err := h.cookie(ctx, t, h.policy(t, checkEvery))
 		if !errors.Is(err, errNoCookie) {
 			return cr, err
@@ -120,7 +117,7 @@ func (h *helper) credential(ctx context.Context, t *host, every time.Duration) (
 	case t.note.OwnLogin:
 		return cr, gitnote.LoginError(t.origin)
 	case !tokens:
-		return cr, gitnote.TokenError(t.origin, "this git", t.setUp)
+		return cr, gitnote.TokenError(t.origin, "this git", t.reads)
 	}
 	return t.Client.Credential(ctx, t.url, p)
 }
@@ -142,7 +139,7 @@ func (h *helper) cookie(ctx context.Context, t *host, p access.Policy) (access.C
 			return access.Credential{}, err
 		}
 	}
-	if known && app.Mode == access.ModeOAuth && (!t.setUp || t.note.Cookie == gitnote.CookieRefused) {
+	if known && app.Mode == access.ModeOAuth && (!t.reads || t.note.Cookie == gitnote.CookieRefused) {
 		return access.Credential{}, errNoCookie
 	}
 	cr, err := t.Client.Credential(ctx, t.url, p)

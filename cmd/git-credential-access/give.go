@@ -67,7 +67,7 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 			return nil
 		}
 	}
-	if cr.Kind == access.JWT && t.setUp && cr.App.Path != "" && !slices.Contains(t.note.Paths, cr.App.Path) {
+	if cr.Kind == access.JWT && t.reads && cr.App.Path != "" && !slices.Contains(t.note.Paths, cr.App.Path) {
 		return h.stop(t, &cli.Error{
 			Err:   fmt.Errorf("%s%s is an application of its own, and git has no cookie file for it yet", t.origin.Host(), cr.App.Path),
 			Hints: []string{setUpRepository(t.url)},
@@ -79,6 +79,14 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 		}
 	}
 	switch {
+	case cr.Kind == access.Bearer && h.sendsHeader(t.origin, "authorization: bearer "):
+		if state != jarState {
+			return h.stop(t, &cli.Error{
+				Err:   fmt.Errorf("the token for %s that git was given in its environment has ended", t.origin.Host()),
+				Hints: []string{fmt.Sprintf("run it again: access run %s -- …", t.origin.Host())},
+			})
+		}
+		return h.answer(t.req.CookieInJar(jarState, false)) // there is no second one to send
 	case cr.Kind == access.Bearer:
 		if state != lastState {
 			state = tokenState + mark(cr)

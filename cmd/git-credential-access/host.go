@@ -16,7 +16,8 @@ type host struct {
 	url    *url.URL
 	origin access.Origin
 	note   gitnote.Note
-	setUp  bool
+	setUp  bool // a person set the host up, for git or by a login
+	reads  bool // git reads our cookie file
 }
 
 // host reads the request and returns nil if it is about a host that we have nothing to do with: one that no person set up, and for
@@ -42,19 +43,16 @@ func (h *helper) host() (*host, error) {
 	if t.note, t.setUp, err = gitnote.Load(d, o); err != nil {
 		return nil, err
 	}
+	t.reads = h.setUp || len(t.note.Files) > 0
+	if h.setUp {
+		if err := h.setUpForAll(t); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case t.setUp:
 	case d.IsSetUp(o):
 		t.setUp = true
-	case h.setUp:
-		// Whoever wrote the configuration of this machine set the host up for all who use it.
-		t.setUp, t.note = true, gitnote.Note{OwnLogin: h.ownLogin, Paths: h.paths}
-		if h.cookieAccepted {
-			t.note.Cookie = gitnote.CookieAccepted
-		}
-		if err := gitnote.Save(d, o, t.note); err != nil {
-			return nil, err
-		}
 	default:
 		app, known := d.Client.Lookup(u)
 		if !known || app.Mode != access.ModeLogin && app.Mode != access.ModeOAuth {
@@ -62,6 +60,20 @@ func (h *helper) host() (*host, error) {
 		}
 	}
 	return t, nil
+}
+
+// setUpForAll takes what the configuration of this machine says of the host: whoever wrote it set the host up for all who use it.
+func (h *helper) setUpForAll(t *host) error {
+	t.note.OwnLogin = t.note.OwnLogin || h.ownLogin
+	t.note.Paths = append(t.note.Paths, h.paths...)
+	if h.cookieAccepted && t.note.Cookie == gitnote.CookieUntried {
+		t.note.Cookie = gitnote.CookieAccepted
+	}
+	if t.setUp {
+		return nil
+	}
+	t.setUp = true
+	return gitnote.Save(t.Door, t.origin, t.note)
 }
 
 // byAccess reports whether the 401 that made git ask came from Access and not from the server behind it.

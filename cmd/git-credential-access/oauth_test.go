@@ -169,6 +169,21 @@ func TestRunBesideTheHelper(t *testing.T) {
 					t.Errorf("%v: %d headers", r, len(v))
 				}
 			}
+
+			// It ends in mid-use, and only "access run" can give another one.
+			once := sync.OnceFunc(w.Team.ExpireAccessTokens)
+			w.Apps["oauth.example.com"].Set(func(a *accesstest.App) {
+				git := a.Origin
+				a.Origin = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					git.ServeHTTP(rw, r)
+					once()
+				})
+			})
+			run := w.Command(t.Context(), "access", "run", "oauth.example.com", "--", "git", "ls-remote", "https://oauth.example.com/demo.git")
+			out, err := run.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "has ended") || !strings.Contains(string(out), "hint: run it again: access run oauth.example.com") {
+				t.Errorf("%v\n%s", err, out)
+			}
 		})
 	}
 }
