@@ -399,15 +399,19 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
+	const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 	if toward == loopbackTarget {
+		io.WriteString(conn, established)
 		s.mu.Lock()
 		s.conns[conn] = struct{}{}
 		s.mu.Unlock()
 		s.join(up, conn, unread(conn, early))
 		return
 	}
-	s.hand(unread(conn, early), r.Host, r.Header.Clone())
+	// Noted first: who has the answer may look into the log.
+	ec := s.edge.connection(unread(conn, early), r.Host, r.Header.Clone())
+	io.WriteString(conn, established)
+	s.hand(ec)
 }
 
 // Where a proxy's target lies.
@@ -438,8 +442,7 @@ func (s *Server) route(hostport string, sw Switches) (toward target, up net.Conn
 }
 
 // hand gives a client's connection to the edge.
-func (s *Server) hand(c net.Conn, target string, header http.Header) {
-	ec := s.edge.connection(c, target, header)
+func (s *Server) hand(ec *edgeConn) {
 	select {
 	case s.inner.conns <- ec:
 	case <-s.inner.done:

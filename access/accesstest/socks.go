@@ -91,7 +91,7 @@ func (s *Server) serveSOCKS(c net.Conn) error {
 		answer(socksGranted)
 		c.SetDeadline(time.Time{})
 		handed = true
-		s.hand(&prefixed{c, buffered(br)}, target, nil)
+		s.hand(s.edge.connection(&prefixed{c, buffered(br)}, target, nil))
 	}
 	return nil
 }
