@@ -70,6 +70,15 @@ type App struct {
 	// mostly empty. nil leaves upgrades to Origin.
 	TCP func(ctx context.Context, destination string) (net.Conn, error)
 
+	// MessageLimit discards, silently, what a client's message holds beyond so
+	// many bytes. Zero: nothing. cloudflared's connector, which sits in front
+	// of an origin, has 16 KiB: Conn.Read of websocket/connection.go takes a
+	// whole message and keeps what fits the buffer of cfio/copy.go. [client]
+	MessageLimit int
+	// NoCloseFrame ends a relay whose origin has ended by the end of TLS
+	// alone, as comes from behind that connector. [client]
+	NoCloseFrame bool
+
 	// WebSocketsOff answers upgrades with 400, as a zone that has them off.
 	WebSocketsOff bool
 	// Delay holds each request for so long.

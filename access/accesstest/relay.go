@@ -50,6 +50,9 @@ type Relay struct {
 	thaw   chan struct{} // closed unless frozen
 	mu     sync.Mutex    // of thaw
 
+	messageLimit int // see App; zero: none
+	noCloseFrame bool
+
 	toOrigin, toClient, pings atomic.Int64
 }
 
@@ -177,7 +180,7 @@ func (a *Application) relay(w http.ResponseWriter, r *http.Request, app App, des
 	answer.WriteString("\r\n")
 
 	re := &Relay{Host: hostname(r.Host), Destination: destination, Request: rec.req.ID, edge: a.edge, client: client, origin: origin,
-		thaw: make(chan struct{})}
+		thaw: make(chan struct{}), messageLimit: app.MessageLimit, noCloseFrame: app.NoCloseFrame}
 	close(re.thaw)
 	if t, ok := client.(*tls.Conn); ok {
 		if re.wire, ok = t.NetConn().(*edgeConn); ok {
@@ -252,6 +255,10 @@ func (r *Relay) fromOrigin() {
 			}
 		}
 		if err != nil {
+			if r.noCloseFrame {
+				r.endTLS()
+				return
+			}
 			code, reason := uint16(1000), ""
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				code, reason = 1011, "origin failed"
@@ -308,6 +315,18 @@ func (r *Relay) sendClose(code uint16, reason string) {
 	r.frame(opClose, append(binary.BigEndian.AppendUint16(nil, code), reason...))
 }
 
+// endTLS says that nothing follows, by TLS and not by a close frame.
+func (r *Relay) endTLS() {
+	if r.ended.Swap(true) {
+		return
+	}
+	r.out.Lock()
+	defer r.out.Unlock()
+	if c, ok := r.client.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
+	}
+}
+
 // fromClient unmasks the client's frames and writes their payload to the
 // origin as it comes, without waiting for a frame to be complete.
 func (r *Relay) fromClient(early []byte) error {
@@ -317,6 +336,11 @@ func (r *Relay) fromClient(early []byte) error {
 	}
 	message := false // a message has begun and is not complete
 	gone := false    // the origin takes no more
+	got := uint64(0) // of the message
+	limit := ^uint64(0)
+	if r.messageLimit > 0 {
+		limit = uint64(r.messageLimit)
+	}
 	for {
 		h, err := in.header()
 		if err != nil {
@@ -350,6 +374,9 @@ func (r *Relay) fromClient(early []byte) error {
 			r.fail(protocolError("unexpected continuation"))
 			return io.ErrUnexpectedEOF
 		}
+		if !message {
+			got = 0
+		}
 		message = !h.fin
 		for left, at := h.length, uint32(0); left > 0; {
 			chunk, err := in.some(left)
@@ -360,7 +387,9 @@ func (r *Relay) fromClient(early []byte) error {
 			at += uint32(len(chunk))
 			left -= uint64(len(chunk))
 			r.flow()
-			if gone {
+			kept := min(uint64(len(chunk)), limit-min(limit, got))
+			got += uint64(len(chunk))
+			if chunk = chunk[:kept]; gone || kept == 0 {
 				continue
 			}
 			// Counted first: an echo may be quicker than this goroutine.

@@ -24,10 +24,13 @@ const sshHost = "ssh.example.com"
 
 // relay starts an edge with a TCP origin that handle serves, and opens a
 // WebSocket to it without any library.
-func relay(t *testing.T, handle func(net.Conn)) (*accesstest.Edge, net.Conn, *bufio.Reader) {
+func relay(t *testing.T, handle func(net.Conn), switches ...func(*accesstest.App)) (*accesstest.Edge, net.Conn, *bufio.Reader) {
 	t.Helper()
 	e, srv, _ := edge(t, nil)
 	app := e.AddApp(accesstest.App{Host: sshHost, Allow: true, TCP: accesstest.DialTCP(tcpOrigin(t, handle))})
+	for _, change := range switches {
+		app.Set(change)
+	}
 	conn, br := rawUpgrade(t, srv, sshHost, http.Header{"Cf-Access-Token": {app.Token("ada@example.com")}})
 	conn.SetDeadline(time.Now().Add(time.Minute)) // a broken edge fails instead of hanging
 	return e, conn, br
@@ -215,6 +218,57 @@ func TestOriginEndsInOrder(t *testing.T) {
 	conn.Write(frame(0x88, []byte{0x03, 0xe8}, [4]byte{1}))
 	if _, err := br.ReadByte(); err != io.EOF {
 		t.Errorf("after the close frames: %v", err)
+	}
+}
+
+// TestMessageLimit: what a message holds beyond the limit is gone, be it in one
+// frame or in fragments, and nothing says so.
+func TestMessageLimit(t *testing.T) {
+	got := make(chan []byte, 1)
+	_, conn, _ := relay(t, func(c net.Conn) {
+		b, _ := io.ReadAll(c)
+		got <- b
+	}, func(a *accesstest.App) { a.MessageLimit = 1000 })
+	mask := [4]byte{1, 2, 3, 4}
+	a, b, c := bytes.Repeat([]byte("a"), 1000), bytes.Repeat([]byte("b"), 70000), bytes.Repeat([]byte("c"), 600)
+	for _, f := range [][]byte{
+		frame(0x82, a, mask), frame(0x82, b, mask), // 1000 of 70000
+		frame(0x02, c, mask), frame(0x89, nil, mask), frame(0x00, c, mask), frame(0x80, c, mask), // 1000 of 1800
+		frame(0x82, []byte("end"), mask), frame(0x88, nil, mask),
+	} {
+		if _, err := conn.Write(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := string(a) + string(b[:1000]) + string(c) + string(c[:400]) + "end"
+	if b := <-got; string(b) != want {
+		t.Errorf("the origin received %d bytes, want %d, or others", len(b), len(want))
+	}
+}
+
+// TestNoCloseFrame: every byte of the origin, then the end of TLS, in order, though
+// the client goes on sending.
+func TestNoCloseFrame(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	_, conn, br := relay(t, func(c net.Conn) {
+		c.Write(data)
+		c.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, c)
+	}, func(a *accesstest.App) { a.NoCloseFrame = true })
+	var got []byte
+	for {
+		b0, payload, err := nextFrame(br)
+		if err == io.EOF { // crypto/tls: the peer said so; else io.ErrUnexpectedEOF
+			break
+		}
+		if err != nil || b0 != 0x82 {
+			t.Fatalf("frame %#x, %v", b0, err)
+		}
+		got = append(got, payload...)
+		conn.Write(frame(0x82, payload[:1], [4]byte{1}))
+	}
+	if !bytes.Equal(got, data) {
+		t.Errorf("%d of %d bytes before the end", len(got), len(data))
 	}
 }
 
