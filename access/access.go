@@ -113,6 +113,14 @@ type Config struct {
 	// a time and must not block.
 	Notify func(Event)
 
+	// Paste, when not nil, is asked for the address at which the browser ended,
+	// during a login by Managed OAuth: the browser may be on another machine and
+	// cannot bring it here then. Whoever is first, the browser or Paste, ends the
+	// wait. An address that does not belong to the login is asked for again;
+	// problem says why. Paste returns soon after ctx ends; after an error of its
+	// own it is not asked any more.
+	Paste func(ctx context.Context, problem error) (address string, err error)
+
 	// LoginTimeout bounds one login by a person; 0 means ten minutes.
 	LoginTimeout time.Duration
 	// AutoClose asks the login page to close its window when it is done.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -50,7 +51,9 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (cr Creden
 	}
 	cb.expect(expected{state, issuer, sm.NamesItself})
 	c.show(waitCtx, app, login, c.now().Add(c.cfg.LoginTimeout), lease)
+	stopPasting := c.paste(waitCtx, cb)
 	answer, err := cb.wait(waitCtx)
+	stopPasting()
 	if err != nil {
 		// Nobody came back. A server that does not know the registration any more
 		// may not redirect, it tells the person alone (RFC 6749 §4.1.2.1): with the
@@ -86,6 +89,31 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (cr Creden
 	s := session{Origin: app.Origin, ClientID: reg.ClientID, TokenURL: sm.TokenEndpoint,
 		RevokeURL: sm.RevocationEndpoint, ResourceID: rm.Resource}
 	return c.takeOAuth(ctx, app, s, tok)
+}
+
+// paste asks for the address that the browser ended at, until stop is called.
+func (c *Client) paste(ctx context.Context, cb *callback) (stop func()) {
+	if c.cfg.Paste == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		var problem error
+		for ctx.Err() == nil {
+			address, err := c.cfg.Paste(ctx, problem)
+			if err != nil {
+				return
+			}
+			if problem = cb.paste(address); problem == nil {
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		asking.Wait()
+	}
 }
 
 // takeOAuth checks and stores what the token endpoint answered.
