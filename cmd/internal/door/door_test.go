@@ -299,3 +299,11 @@ func TestCleanEnviron(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// A child that has told the person itself leaves its code and no words.
+func TestExplainOfAChild(t *testing.T) {
+	env, stderr := testEnv(t)
+	if code := cli.Report(env, Explain(&cli.Error{Code: 7})); code != 7 || stderr.Len() > 0 {
+		t.Errorf("code %d, %q", code, stderr)
+	}
+}

@@ -21,6 +21,9 @@ func Explain(err error) error {
 	if err == nil {
 		return nil
 	}
+	if e, ok := err.(*cli.Error); ok && e.Err == nil {
+		return err // the code of a child that has spoken for itself
+	}
 	hints, code := explain(err)
 	return &cli.Error{Err: spoken{err, essence(err)}, Hints: hints, Code: code}
 }
@@ -33,6 +36,7 @@ func essence(err error) error {
 		refused *access.RefusedError
 		team    *access.TeamChangedError
 		timeout *access.LoginTimeoutError
+		renewal *access.RenewalError
 		busy    *access.BusyError
 		noReg   *access.NoRegistrationError
 		oauth   *access.OAuthError
@@ -47,6 +51,8 @@ func essence(err error) error {
 		return team
 	case errors.As(err, &timeout):
 		return timeout
+	case errors.As(err, &renewal):
+		return renewal
 	case errors.As(err, &busy):
 		return busy
 	case errors.As(err, &noReg):
@@ -86,6 +92,11 @@ func explain(err error) (hints []string, code int) {
 		}, cli.ExitRefused
 	case *access.LoginTimeoutError:
 		return []string{"run the command again, or log in first: access login " + e.App.Origin.Host()}, cli.ExitLoginRequired
+	case *access.RenewalError:
+		if hints = explainNetwork(e.Err, e.App.Origin.Host()); hints == nil {
+			hints = []string{"the server has trouble, or the network between; nothing is lost: try again in a moment"}
+		}
+		return hints, cli.ExitFailed
 	case *access.BusyError:
 		if e.PID == 0 { // kill 0 would end whoever types it
 			return []string{"a program that uses the session is stopped or stuck and has not said which it is; let it go on or end it, then run the command again"}, cli.ExitFailed
