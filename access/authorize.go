@@ -215,7 +215,7 @@ func (c *Client) tokenError(app App, step string, err error, sent string) error 
 	if !errors.As(err, &re) {
 		var ue *url.Error
 		if errors.As(err, &ue) {
-			err = ue.Err
+			err = &noAnswerError{http.MethodPost, strings.SplitN(ue.URL, "?", 2)[0], ue.Err}
 		}
 		return fmt.Errorf("access: %s for %s: %w", step, app.Origin.Host(), err)
 	}
@@ -223,11 +223,10 @@ func (c *Client) tokenError(app App, step string, err error, sent string) error 
 		return &OAuthError{App: app, Step: step, Code: strings.ReplaceAll(re.ErrorCode, sent, redacted),
 			Description: cut(strings.ReplaceAll(re.ErrorDescription, sent, redacted))}
 	}
-	status := http.StatusText(0)
-	if re.Response != nil {
-		status = re.Response.Status
+	if re.Response == nil || re.Response.Request == nil {
+		return fmt.Errorf("access: %s for %s: the authorization server gave no token", step, app.Origin.Host())
 	}
-	return fmt.Errorf("access: %s for %s: the authorization server answered %s", step, app.Origin.Host(), status)
+	return fmt.Errorf("access: %s for %s: %w", step, app.Origin.Host(), newStatusError(re.Response, nil))
 }
 
 // pkce makes a verifier whose S256 challenge begins with a letter or digit: the

@@ -24,6 +24,20 @@ func (e *LoginRequiredError) Error() string {
 
 func (e *LoginRequiredError) Unwrap() error { return e.Err }
 
+// RenewalError says that a session could not be renewed because of the network or
+// of trouble at the server. The session is kept, and nobody is asked to log in: a
+// login needs the same servers.
+type RenewalError struct {
+	App App
+	Err error
+}
+
+func (e *RenewalError) Error() string {
+	return fmt.Sprintf("access: the session of %s could not be renewed: %v", e.App.Origin.Host(), e.Err)
+}
+
+func (e *RenewalError) Unwrap() error { return e.Err }
+
 // A Cause tells why a request or a credential was refused.
 type Cause string
 

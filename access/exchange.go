@@ -65,10 +65,13 @@ func (c *Client) exchange(ctx context.Context, app App, u *url.URL) (Credential,
 		}
 		next, err := resp.Location()
 		if resp.StatusCode < 300 || resp.StatusCode >= 400 || err != nil {
-			if onTeam {
+			switch {
+			case onTeam && resp.StatusCode == http.StatusOK:
 				// The login page itself: the org token does not hold any more.
 				c.dropOrg(ctx, org)
 				return Credential{}, errNoSession
+			case passing(resp.StatusCode):
+				return Credential{}, newStatusError(resp, nil)
 			}
 			return Credential{}, fmt.Errorf("access: %s did not lead to the team's login (status %d)", redactQuery(at), resp.StatusCode)
 		}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,12 +30,22 @@ func (c *Client) do(ctx context.Context, req *http.Request) (*http.Response, err
 		// url.Error repeats the whole URL, query and all; some carry codes.
 		var ue *url.Error
 		if errors.As(err, &ue) {
-			return nil, fmt.Errorf("%s %s: %w", strings.ToUpper(ue.Op), redactQuery(req.URL), ue.Err)
+			err = ue.Err
 		}
-		return nil, err
+		return nil, &noAnswerError{req.Method, redactQuery(req.URL), err}
 	}
 	return resp, nil
 }
+
+// noAnswerError is a request without an answer.
+type noAnswerError struct {
+	method, url string
+	err         error
+}
+
+func (e *noAnswerError) Error() string { return fmt.Sprintf("%s %s: %v", e.method, e.url, e.err) }
+
+func (e *noAnswerError) Unwrap() error { return e.err }
 
 // ownRequests carries the requests that the client makes for itself. They name the
 // program: Cloudflare's WAF answers default agents of scripts with error 1010.
@@ -87,7 +98,7 @@ func decodeJSON[T any](resp *http.Response, want ...int) (*T, error) {
 		ok = ok || resp.StatusCode == w
 	}
 	if !ok {
-		return nil, statusError(resp, body)
+		return nil, newStatusError(resp, body)
 	}
 	if mt, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mt != "application/json" && !strings.HasSuffix(mt, "+json") {
 		return nil, fmt.Errorf("%s answered %q, not JSON", redactQuery(resp.Request.URL), cut(mt))
@@ -99,15 +110,45 @@ func decodeJSON[T any](resp *http.Response, want ...int) (*T, error) {
 	return v, nil
 }
 
-func statusError(resp *http.Response, body []byte) error {
+// statusError is an answer that says nothing but its status.
+type statusError struct {
+	url, status string
+	code        int
+	text        string        // the server's words, cut
+	after       time.Duration // Retry-After, or 0
+}
+
+func (e *statusError) Error() string {
+	s := e.url + " answered " + e.status
+	if e.text != "" {
+		s += fmt.Sprintf(": %q", e.text)
+	}
+	if e.after > 0 {
+		s += fmt.Sprintf(", and to ask again in %s", e.after)
+	}
+	return s
+}
+
+// passing reports whether the status is one of a server in trouble, which says
+// nothing about what was asked (RFC 9110 §15.6, RFC 6585 §4).
+func passing(status int) bool { return status >= 500 || status == http.StatusTooManyRequests }
+
+func newStatusError(resp *http.Response, body []byte) error {
 	text := ""
 	if !strings.Contains(resp.Header.Get("Content-Type"), "html") {
 		text = strings.TrimSpace(string(bytes.ToValidUTF8(body, nil)))
 	}
-	if text == "" {
-		return fmt.Errorf("%s answered %s", redactQuery(resp.Request.URL), resp.Status)
+	return &statusError{redactQuery(resp.Request.URL), resp.Status, resp.StatusCode, cut(text), retryAfter(resp.Header)}
+}
+
+// retryAfter reads Retry-After (RFC 9110 §10.2.3). Its date form needs two clocks
+// that agree, and counts as none.
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.ParseUint(h.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
 	}
-	return fmt.Errorf("%s answered %s: %q", redactQuery(resp.Request.URL), resp.Status, cut(text))
+	return time.Duration(n) * time.Second
 }
 
 var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", documentLimit)
@@ -123,21 +164,33 @@ func readLimited(r io.Reader) ([]byte, error) {
 	return b, nil
 }
 
+// patience is the longest Retry-After that is waited for: behind it, somebody
+// is told to come back.
+const patience = 10 * time.Second
+
 // retry calls f up to three times while it fails in a way that may pass: a
 // transport error or a 5xx or 429 of something that is safe to repeat.
 func retry(ctx context.Context, f func() (again bool, err error)) error {
-	wait := 200 * time.Millisecond
+	pause := 200 * time.Millisecond
 	for n := 1; ; n++ {
 		again, err := f()
-		if err == nil || !again || n == 3 {
-			return err
+		if err == nil || !again || n == 3 || errors.Is(err, context.DeadlineExceeded) {
+			return err // who waited for a whole time limit has waited enough
+		}
+		wait := jitter(pause)
+		var status *statusError
+		if errors.As(err, &status) && status.after > 0 {
+			if status.after > patience {
+				return err
+			}
+			wait = status.after + jitter(pause)
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(jitter(wait)):
+		case <-time.After(wait):
 		}
-		wait *= 3
+		pause *= 3
 	}
 }
 
@@ -146,6 +199,18 @@ func retry(ctx context.Context, f func() (again bool, err error)) error {
 // size will not.
 func mayPass(err error) bool {
 	var dns *net.DNSError
+	var status *statusError
+	if errors.As(err, &status) {
+		return passing(status.code)
+	}
 	var cert *tls.CertificateVerificationError
 	return !(errors.As(err, &dns) && dns.IsNotFound) && !errors.As(err, &cert) && !errors.Is(err, errTooLarge)
+}
+
+// trouble reports whether err is the network's or a server's trouble, which says
+// nothing about what was asked.
+func trouble(err error) bool {
+	var none *noAnswerError
+	var status *statusError
+	return errors.As(err, &none) || errors.As(err, &status) && passing(status.code)
 }

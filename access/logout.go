@@ -181,7 +181,7 @@ func (c *Client) revoke(ctx context.Context, s session) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return statusError(resp, nil) // without its words, which may repeat the token
+		return newStatusError(resp, nil) // without its words, which may repeat the token
 	}
 	return nil
 }
@@ -201,7 +201,7 @@ func (c *Client) endSessions(ctx context.Context, org orgSession) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
-		return statusError(resp, nil)
+		return newStatusError(resp, nil)
 	}
 	return nil
 }

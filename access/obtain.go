@@ -14,7 +14,7 @@ import (
 // Credential is the one door: it returns a credential that may be sent to u, by
 // the order in the package comment. If Access does not guard u, the credential has
 // Kind [None]. Errors: [*LoginRequiredError], [*RefusedError], [*TeamChangedError],
-// [*DiscoveryError], [*LoginTimeoutError], [*BusyError], or a transport or storage error.
+// [*DiscoveryError], [*RenewalError], [*LoginTimeoutError], [*BusyError], or a transport or storage error.
 func (c *Client) Credential(ctx context.Context, u *url.URL, p Policy) (Credential, error) {
 	o, err := OriginOf(u)
 	if err != nil {
@@ -102,6 +102,9 @@ func (c *Client) obtain(ctx context.Context, o Origin, u *url.URL, p Policy) (Cr
 	}
 	if ok && !p.Fresh {
 		return cr, nil // it still has some seconds
+	}
+	if trouble(err) {
+		return Credential{}, &RenewalError{App: app, Err: err}
 	}
 	return c.login(ctx, app, u, turn{p, refusal, lease, began, waited}, err)
 }
@@ -206,9 +209,14 @@ func (c *Client) lock(ctx context.Context, name string, app App, refusal error) 
 // renew gets a new token without a person.
 func (c *Client) renew(ctx context.Context, app App, u *url.URL, s session) (Credential, error) {
 	if app.bearer() {
-		return c.refresh(ctx, app, s)
+		return c.refresh(ctx, app, s) // once: a refresh token may serve once
 	}
-	return c.exchange(ctx, app, u)
+	var cr Credential
+	err := retry(ctx, func() (again bool, err error) {
+		cr, err = c.exchange(ctx, app, u)
+		return trouble(err), err
+	})
+	return cr, err
 }
 
 // turn is a caller's turn to log in.

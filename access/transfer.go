@@ -170,7 +170,7 @@ func (c *Client) pollOnce(ctx context.Context, u *url.URL) ([]byte, string, erro
 	case err != nil:
 		return nil, "", err
 	case resp.StatusCode >= 500:
-		return nil, "", statusError(resp, body)
+		return nil, "", newStatusError(resp, body)
 	case resp.StatusCode != http.StatusOK || len(body) == 0:
 		return nil, "", nil
 	}
