@@ -208,6 +208,9 @@ func (w *World) Tabs() []string { return w.browser.opened() }
 // Behave says what the person does with the next tabs: "approve", "refuse" or "nothing".
 func (w *World) Behave(does string) { w.browser.behave(does) }
 
+// Change does what the command edge does in scripts, for those that print nothing: w.Change("service", "disable").
+func (w *World) Change(verb string, args ...string) error { return w.change(verb, args) }
+
 // app returns the application at the host.
 func (w *World) app(host string) (*accesstest.Application, error) {
 	if a := w.Apps[host]; a != nil {
