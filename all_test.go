@@ -44,6 +44,7 @@ var programModules = []string{
 	"golang.org/x/oauth2",          // PKCE, code, refresh
 	"golang.org/x/sys",             // terminals, descriptors, Windows
 	"golang.org/x/term",            // questions
+	"rsc.io/qr",                    // login addresses for a phone's camera
 }
 
 // testModules are for tests and their servers alone.

@@ -32,8 +32,10 @@ type Options struct {
 	NoBrowser    bool                      // print the login URL and open nothing
 	AutoClose    bool
 	LoginTimeout time.Duration
-	Notify       func(access.Event) // nil: lines on standard error
-	Logger       *slog.Logger
+	Notify       func(access.Event) // nil: lines on standard error, see [Tell]
+	// Paste is [access.Config.Paste].
+	Paste  func(ctx context.Context, problem error) (string, error)
+	Logger *slog.Logger
 }
 
 // A Door is the way to credentials for one run of a program.
@@ -87,6 +89,7 @@ func Open(env *cli.Env, o *Options) (*Door, error) {
 		Notify:        opt.Notify,
 		LoginTimeout:  opt.LoginTimeout,
 		AutoClose:     opt.AutoClose,
+		Paste:         opt.Paste,
 		UserAgent:     env.Name + "/" + cli.Version(),
 		Logger:        opt.Logger,
 	}
@@ -94,7 +97,7 @@ func Open(env *cli.Env, o *Options) (*Door, error) {
 		cfg.Open = d.openBrowser
 	}
 	if cfg.Notify == nil {
-		cfg.Notify = (&teller{env: env}).tell
+		cfg.Notify = Tell(env)
 	}
 	if d.Client, err = access.New(cfg); err != nil {
 		return nil, err

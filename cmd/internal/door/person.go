@@ -146,6 +146,26 @@ func (d *Door) cleanEnviron() []string {
 	return out
 }
 
+// Tell returns what tells a person in plain lines what a run waits for, as it is
+// done where Options.Notify is nil.
+func Tell(env *cli.Env) func(access.Event) { return (&teller{env: env}).tell }
+
+// SessionLength says how long a session holds.
+func SessionLength(app access.App, left time.Duration) string {
+	left = left.Round(time.Minute)
+	length := fmt.Sprintf("%dm", int(left.Minutes()))
+	switch {
+	case left >= 48*time.Hour:
+		length = fmt.Sprintf("%d days", int(left.Hours())/24)
+	case left >= time.Hour:
+		length = fmt.Sprintf("%dh%02dm", int(left.Hours()), int(left.Minutes())%60)
+	}
+	if app.Mode == access.ModeOAuth {
+		length += ", renewed without you while your administrator's grant lasts"
+	}
+	return length
+}
+
 // teller tells a person in plain lines what a run waits for.
 type teller struct {
 	env *cli.Env
@@ -171,7 +191,7 @@ func (t *teller) tell(e access.Event) {
 		if who != "" {
 			who = " as " + who
 		}
-		t.say("logged in to %s%s until %s", host, who, e.Expiry.Local().Format("Mon 15:04"))
+		t.say("logged in to %s%s until %s (%s)", host, who, e.Expiry.Local().Format("Mon 15:04"), SessionLength(e.App, time.Until(e.Expiry)))
 	case access.WaitingForProcess:
 		if e.URL != "" {
 			t.say("waiting for the login to %s that process %d has begun:\n%s", host, e.PID, e.URL)
