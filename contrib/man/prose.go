@@ -91,7 +91,7 @@ var examples = map[string][]example{
 	},
 	"access-ssh-proxy": {
 		{"Reach a server by ssh, without any configuration:", []string{
-			"ssh -o 'ProxyCommand=access-ssh-proxy --hostname=%h' git@ssh.example.com git-upload-pack --help",
+			"ssh -o 'ProxyCommand=access-ssh-proxy --hostname=%h' git@ssh.example.com",
 		}},
 	},
 	"git-credential-access": {
