@@ -36,7 +36,6 @@ package access
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -80,11 +79,13 @@ type Cache interface {
 
 // Config configures a [Client]. It must not be modified after New.
 type Config struct {
-	// Store keeps sessions, registrations and stored service tokens. Required.
+	// Store keeps sessions, registrations and stored service tokens; nil keeps
+	// them in memory, for this Client alone.
 	Store Store
-	// Locker makes renewals and logins happen once. Required.
+	// Locker makes renewals and logins happen once; nil: once in this Client.
 	Locker Locker
-	// Cache keeps what was learnt about hosts. Required.
+	// Cache keeps what was learnt about hosts; nil keeps it in memory, and a team
+	// is then pinned for no longer than the Client lives, so set Team, too.
 	Cache Cache
 
 	// Transport carries every request; nil means a clone of http.DefaultTransport.
@@ -148,12 +149,22 @@ type Client struct {
 	keys     keyCache
 }
 
-// New returns a Client for cfg.
+// New returns a Client for cfg. It touches neither store nor network. A nil cfg is
+// the zero Config.
 func New(cfg *Config) (*Client, error) {
-	if cfg == nil || cfg.Store == nil || cfg.Locker == nil || cfg.Cache == nil {
-		return nil, errors.New("access: Config needs a Store, a Locker and a Cache")
+	if cfg == nil {
+		cfg = &Config{}
 	}
 	c := &Client{cfg: *cfg, rejected: make(map[string]bool)}
+	if c.cfg.Store == nil {
+		c.cfg.Store = &memory{}
+	}
+	if c.cfg.Locker == nil {
+		c.cfg.Locker = &within{}
+	}
+	if c.cfg.Cache == nil {
+		c.cfg.Cache = &memory{}
+	}
 	if c.cfg.Transport == nil {
 		c.cfg.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
