@@ -27,14 +27,15 @@ import (
 const module = "github.com/gitaccess/gitaccess"
 
 // rooms are the packages that know nothing of one another; commands join them.
-var rooms = []string{"access", "githelper", "keystore", "sshproxy"}
+var rooms = []string{"access", "githelper", "keystore", "sshproxy", "webproxy"}
 
 // adapters are packages inside a room that exist to join it with another.
-var adapters = []string{}
+var adapters = []string{"githelper/gogit"}
 
 // programModules are the modules that our programs and libraries may import; a new one needs a reason in its commit.
 var programModules = []string{
 	"github.com/99designs/keyring", // keyrings of the desktop systems
+	"github.com/go-git/go-git/v5",  // programs that use it pass Access (githelper/gogit alone)
 	"github.com/godbus/dbus/v5",    // Secret Service with a deadline
 	"github.com/gofrs/flock",       // locks that end with their holder
 	"github.com/golang-jwt/jwt/v5", // signed metadata and tokens
@@ -181,7 +182,7 @@ func TestImportDirections(t *testing.T) {
 // The table above is only worth something if it refuses what design forbids.
 func TestImportRules(t *testing.T) {
 	for _, bad := range [][2]string{
-		{"access", "keystore"}, {"githelper", "access"}, {"sshproxy", "githelper"}, {"keystore", "access"}, {"keystore/keystoretest", "access"},
+		{"access", "keystore"}, {"githelper", "access"}, {"webproxy", "access"}, {"sshproxy", "githelper"}, {"keystore", "access"}, {"keystore/keystoretest", "access"},
 		{"internal/cli", "access"}, {"internal/browser", "cmd/internal/door"}, {"access/accesstest", "access"}, {"access/accesstest/origin", "internal/cli"},
 		{"access", "access/accesstest"}, {"cmd/access", "access/accesstest"}, {"cmd/access", "cmd/access-edge"}, {"sshproxy", "cmd/internal/door"},
 		{"cmd/access", "internal/scripttest"}, {"contrib/demo", "cmd/internal/door"}, {"cmd/access", "contrib/demo"},
@@ -211,6 +212,10 @@ func TestProgramsContainNoTestCode(t *testing.T) {
 				if slices.Contains(p.Deps, never) {
 					t.Errorf("%s for %s contains %s", p.short(), goos, never)
 				}
+			}
+			// 3.6 MB and a start-up of its own (PlainClone over a program with net/http and ssh).
+			if i := slices.IndexFunc(p.Deps, func(dep string) bool { return strings.HasPrefix(dep, "github.com/go-git/") }); i >= 0 {
+				t.Errorf("%s for %s contains %s, which is for githelper/gogit and its users", p.short(), goos, p.Deps[i])
 			}
 			if edge := module + "/access/accesstest"; slices.Contains(p.Deps, edge) && p.short() != "cmd/access-edge" {
 				t.Errorf("%s for %s contains the edge", p.short(), goos)
