@@ -26,6 +26,9 @@ type BoundServiceToken struct {
 // String does not show the secret.
 func (t BoundServiceToken) String() string { return t.ClientID }
 
+// BoundTo reports whether the token may go to o without a person naming it.
+func (t BoundServiceToken) BoundTo(o Origin) bool { return boundTo(t.Hosts, o) }
+
 // boundTo reports whether one of the patterns names o.
 func boundTo(patterns []string, o Origin) bool {
 	host := o.Host()
