@@ -32,6 +32,10 @@ session in the system's keyring, and gives it to git, ssh and other programs.
 		tokenCommand(env),
 		serviceTokenCommand(env),
 		runCommand(env),
+		envCommand(env),
+		proxyCommand(env),
+		goauthCommand(env),
+		bazelCommand(env),
 		setupCommand(env),
 		unsetupCommand(env),
 	}
