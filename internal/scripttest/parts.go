@@ -91,6 +91,15 @@ func gitAt(path string) (Git, error) {
 	return g, err
 }
 
+// GitOf is a git of this version that cannot be run, for tables of what holds for which.
+func GitOf(version string) Git {
+	g, err := parseVersion("git version " + version)
+	if err != nil {
+		panic(err)
+	}
+	return g
+}
+
 // parseVersion reads "git version 2.39.5 (Apple Git-154)" and its like.
 func parseVersion(line string) (Git, error) {
 	words := strings.Fields(line)

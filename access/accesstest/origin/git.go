@@ -32,6 +32,8 @@ type Git struct {
 	// Redirect answers paths with this prefix by a 302 to the URL and the
 	// rest of the path.
 	Redirect map[string]string
+	// LFS serves the large files of the repositories, too, and their locks.
+	LFS bool
 	// Program is the git to run. Default: "git" of PATH.
 	Program string
 }
@@ -51,6 +53,9 @@ func (g *Git) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "log in to the origin", http.StatusUnauthorized)
 			return
 		}
+	}
+	if g.LFS && g.serveLFS(w, r) {
+		return
 	}
 	program, err := exec.LookPath(program(g.Program))
 	if err != nil {
