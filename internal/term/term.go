@@ -61,6 +61,21 @@ func Print(text string) error {
 	return err
 }
 
+// Notice shows text on the terminal until ctx ends, and takes its last line away then. It fails with ErrNoTerminal where there is none.
+func Notice(ctx context.Context, text string) error {
+	t, err := open()
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if _, err := io.WriteString(t.out, printable(text)); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	t.eraseLine()
+	return ctx.Err()
+}
+
 // ReadLine asks for a line and returns it without its end.
 func ReadLine(ctx context.Context, prompt string) (string, error) {
 	b, err := ask(ctx, prompt, true)
@@ -148,12 +163,13 @@ func trimEnd(line []byte) []byte {
 	return line
 }
 
-// printable keeps a text that may come from elsewhere (a host name, a prompt of git) from steering the terminal.
+// printable keeps a text that may come from elsewhere (a host name, a prompt of git, of a server) from steering the terminal, and from
+// showing its letters in another order than they have.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || !unicode.IsControl(r) {
-			return r
+		if r != '\n' && unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
+			return unicode.ReplacementChar
 		}
-		return unicode.ReplacementChar
+		return r
 	}, s)
 }

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 			var s string
 			s, err = ReadLine(ctx, "User name: ")
 			answer = []byte(s)
+		case "notice":
+			err = Notice(ctx, "Touch the key")
 		case "timeout":
 			ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 			defer cancel()
@@ -193,6 +195,17 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// A notice goes away with its context, and leaves the terminal as it was.
+func TestNotice(t *testing.T) {
+	s := run(t, "notice")
+	s.await("Touch the key", 1)
+	s.typed("\x03")
+	s.wait()
+	if got := s.shown(); !strings.Contains(got, "error context canceled") || !strings.Contains(got, "\r\x1b[K") || !s.echoes() {
+		t.Errorf("echo %t, screen: %q", s.echoes(), got)
+	}
+}
+
 // Ctrl-Z gives the shell a terminal that echoes, and fg asks again.
 func TestSuspend(t *testing.T) {
 	s := run(t, "secret", needBash(t), "-mc", `"$PLAYER"; echo stopped; read -r line; echo "read $line"; fg >/dev/null; echo end`)
@@ -263,7 +276,7 @@ func TestIsTerminal(t *testing.T) {
 }
 
 func TestPrintable(t *testing.T) {
-	if got, want := printable("host \x1b[2J\rok\n"), "host \ufffd[2J\ufffdok\n"; got != want {
+	if got, want := printable("host \x1b[2J\rok\n \u202eabc"), "host \ufffd[2J\ufffdok\n \ufffdabc"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
