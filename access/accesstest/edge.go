@@ -188,6 +188,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host := hostname(r.Host)
 	w.Header().Set("Server", "cloudflare")
 	w.Header().Set("Cf-Ray", token(8)+"-LHR")
+	w.Header().Set("Date", e.now().UTC().Format(http.TimeFormat)) // of its own clock: a client may compare
 
 	sw := e.switches()
 	if !e.pause(r, sw.Delay) || e.fail(w, r, host) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -227,5 +228,25 @@ func (d *Door) SetUpNote(o access.Origin) ([]byte, error) { return d.State.Load(
 
 // ForgetSetUp takes the mark away.
 func (d *Door) ForgetSetUp(o access.Origin) error { return d.State.Remove(setupName(o)) }
+
+// SetUpHosts lists the origins that were set up, for completion and reports.
+func (d *Door) SetUpHosts() []access.Origin {
+	files, err := os.ReadDir(d.State.Path("setup"))
+	if err != nil {
+		return nil
+	}
+	var all []access.Origin
+	for _, f := range files {
+		name, err := url.PathUnescape(f.Name())
+		scheme, host, ok := strings.Cut(name, ":__")
+		if err != nil || !ok {
+			continue
+		}
+		if o, _, err := access.ParseHost(scheme + "://" + host); err == nil && setupName(o) == "setup/"+name {
+			all = append(all, o)
+		}
+	}
+	return all
+}
 
 func setupName(o access.Origin) string { return "setup/" + strings.ReplaceAll(string(o), "/", "_") }
