@@ -52,6 +52,8 @@ func TestMayAsk(t *testing.T) {
 		{"a host nobody named", Caller{}, []string{"ACCESS_INTERACTIVE=always"}, "was not set up"},
 		{"named, a person said so", Caller{Named: true}, []string{"ACCESS_INTERACTIVE=always"}, ""},
 		{"an explicit login needs no terminal", Caller{Named: true, Explicit: true}, nil, ""},
+		{"a window needs no terminal", Caller{Named: true, Window: true}, nil, ""},
+		{"a window in CI is nobody's", Caller{Named: true, Window: true}, []string{"CI=true", "DISPLAY=:0"}, "CI is set"},
 		{"CI", Caller{Named: true, Explicit: true}, []string{"CI=true"}, "CI is set"},
 		{"CI=false is no CI", Caller{Named: true, Explicit: true}, []string{"CI=false"}, ""},
 		{"never", Caller{Named: true, Explicit: true}, []string{"ACCESS_INTERACTIVE=never"}, "ACCESS_INTERACTIVE=never"},
@@ -294,7 +296,7 @@ func TestCleanEnviron(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(d.cleanEnviron(), "\n")
+	got := strings.Join(d.CleanEnviron(), "\n")
 	if strings.Contains(got, "=s") || !strings.Contains(got, "DISPLAY=:0") {
 		t.Errorf("%s", got)
 	}

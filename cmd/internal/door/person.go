@@ -26,6 +26,9 @@ type Caller struct {
 	// Explicit: the person asked for a login and for nothing else. It needs no
 	// terminal here: a coding agent or a remote session shows the address.
 	Explicit bool
+	// Window: the program can ask in a window, or another place of its own, where
+	// there is no terminal.
+	Window bool
 	// Git is the git to ask for credential.interactive; "" asks none.
 	Git string
 	// CheckEvery is passed on to [access.Policy].
@@ -71,7 +74,7 @@ func (d *Door) MayAsk(ctx context.Context, c Caller) error {
 	case underMaintenance(ctx):
 		return errors.New("git maintenance runs in the background")
 	}
-	if c.Explicit || d.always() || term.Available() || d.graphicalCaller() {
+	if c.Explicit || c.Window || d.always() || term.Available() || d.graphicalCaller() {
 		return nil
 	}
 	return errors.New("there is no terminal")
@@ -129,11 +132,12 @@ func notInteractive(ctx context.Context, git string) bool {
 }
 
 func (d *Door) openBrowser(ctx context.Context, url string) error {
-	return browser.Open(ctx, url, &browser.Options{Getenv: d.env.Getenv, Environ: d.cleanEnviron})
+	return browser.Open(ctx, url, &browser.Options{Getenv: d.env.Getenv, Environ: d.CleanEnviron})
 }
 
-// cleanEnviron is the environment for programs that outlive us, without secrets.
-func (d *Door) cleanEnviron() []string {
+// CleanEnviron is the environment for programs that have no need of our secrets,
+// and may outlive us.
+func (d *Door) CleanEnviron() []string {
 	var out []string
 	for _, kv := range d.env.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
