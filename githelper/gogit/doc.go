@@ -31,7 +31,8 @@
 //
 // What Access refuses comes out of go-git's Clone, Fetch, Push and List as
 // [*access.LoginRequiredError], [*access.RefusedError], [*access.TeamChangedError]
-// and the others of [access.Client.Credential], which errors.As finds. What the server
+// and the others of [access.Client.Credential], which errors.As finds; a host that is
+// behind Access and was not named is an [*UnnamedHostError]. What the server
 // behind Access refuses stays go-git's: transport.ErrAuthenticationRequired and
 // its like.
 //

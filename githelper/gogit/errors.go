@@ -21,6 +21,15 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("gogit: %s is not possible for %s, which is behind Access: set it on Options.Transport", e.Option, e.Host)
 }
 
+// UnnamedHostError says that a host is behind Access, and got no credential since
+// [Options].Hosts does not name it. Whether it should is for a person to say: the
+// URL may be out of a repository, or where another host's redirect leads.
+type UnnamedHostError struct{ Host string }
+
+func (e *UnnamedHostError) Error() string {
+	return fmt.Sprintf("gogit: %s is behind Access, and not one of the hosts that were named", e.Host)
+}
+
 // opened is an error of go-git that does not unwrap, with what it holds.
 type opened struct {
 	error

@@ -316,7 +316,11 @@ func TestSecretsStay(t *testing.T) {
 					"http://evil.example.com/demo.git",
 					"ssh://git@evil.example.com/demo.git",
 				} {
-					_, err := b.clone(&git.CloneOptions{URL: url, Auth: nil})
+					_, err := b.clone(&git.CloneOptions{URL: url})
+					var unnamed *gogit.UnnamedHostError
+					if strings.Contains(url, "/other") && !errors.As(err, &unnamed) {
+						t.Errorf("%s: %v", url, err)
+					}
 					if err == nil && !strings.Contains(url, "evil") && !strings.Contains(url, "away") {
 						t.Errorf("%s was cloned", url)
 					}
@@ -363,14 +367,18 @@ func TestSubmodules(t *testing.T) {
 	}{
 		{"https://git.example.com/demo.git", true},
 		{"../demo.git", true},
-		{"https://evil.example.com/demo.git", true}, // open to everybody
-		{"https://other.example.com/demo.git", false},
+		{"https://evil.example.com/demo.git", true},   // open to everybody
+		{"https://other.example.com/demo.git", false}, // behind Access, and not named
 	} {
 		super := addSubmodule(t, b, test.url)
 		b.install(b.client(b.withToken), nil)
 		_, err := git.PlainCloneContext(b.ctx(), t.TempDir(), false, &git.CloneOptions{URL: "https://git.example.com/" + super, RecurseSubmodules: git.DefaultSubmoduleRecursionDepth})
 		if (err == nil) != test.ok {
 			t.Errorf("submodule %s: %v", test.url, err)
+		}
+		var unnamed *gogit.UnnamedHostError
+		if !test.ok && (!errors.As(err, &unnamed) || unnamed.Host != "other.example.com") {
+			t.Errorf("submodule %s: %T %v", test.url, err, err)
 		}
 	}
 	b.noLeaks(b.service.Secret(), bothHosts...)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"github.com/gitaccess/gitaccess/access"
 )
 
 // router gives a credential to the hosts that were named, and to no other.
@@ -23,7 +25,16 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.guarded.covers(req.URL) {
 		return r.access.RoundTrip(req)
 	}
-	return r.open.RoundTrip(req)
+	resp, err := r.open.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	switch access.ReadAnswer(resp).Kind {
+	case access.AnswerLogin, access.AnswerServiceOnly:
+		resp.Body.Close()
+		return nil, &UnnamedHostError{Host: req.URL.Host}
+	}
+	return resp, nil
 }
 
 // httpTransport keeps go-git's options away from the transport that carries

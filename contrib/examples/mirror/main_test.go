@@ -1,0 +1,13 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest"
+)
+
+func TestMain(m *testing.M) {
+	scripttest.Main(m, map[string]func(){"mirror": main}, "access")
+}
+
+func TestScripts(t *testing.T) { scripttest.Run(t, nil) }
