@@ -14,9 +14,10 @@ type Response struct {
 	// Request is the request that is answered. What it did not announce cannot be said: without a Request, only Login.
 	Request *Request
 
-	Auth      *Auth  // authtype and credential; both are written, empty or not
-	Login     *Login // username and password; both are written, empty or not
-	Ephemeral *bool  // whether other helpers must not keep the credential
+	Auth      *Auth   // authtype and credential; both are written, empty or not
+	Login     *Login  // username and password; both are written, empty or not
+	Username  *string // username alone, where there is no Login
+	Ephemeral *bool   // whether other helpers must not keep the credential
 
 	Expiry       time.Time // password_expiry_utc; zero leaves it out
 	RefreshToken Secret    // oauth_refresh_token, carried by git to helpers that store; empty leaves it out
@@ -73,6 +74,8 @@ func (r *Response) encode() ([]byte, error) {
 	if r.Login != nil {
 		l.add("username", r.Login.Username)
 		l.add("password", r.Login.Password.Reveal())
+	} else if r.Username != nil {
+		l.add("username", *r.Username)
 	}
 	if r.Ephemeral != nil {
 		l.add("ephemeral", flag(*r.Ephemeral))
