@@ -62,7 +62,11 @@ func (c *Client) readMetadata(ctx context.Context, o Origin, raw string) (*metad
 	}
 	// The team is needed to find the keys; what else it says counts from here on.
 	team := canonicalTeam(m.AuthDomain)
-	if !c.isTeamDomain(team) {
+	switch {
+	case c.isTeamDomain(team):
+	case c.team != "":
+		return nil, fmt.Errorf("of team %q, and %q is wanted", cut(m.AuthDomain), c.team)
+	default:
 		return nil, fmt.Errorf("%q is not a team domain", cut(m.AuthDomain))
 	}
 	m = metadata{}

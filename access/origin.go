@@ -55,7 +55,9 @@ func OriginOf(u *url.URL) (Origin, error) {
 }
 
 // ParseHost returns the origin that a person means by s: a host name, a host with
-// a port, or a URL, whose path is returned beside it.
+// a port, or a URL, whose path is returned beside it. The host of the URL is the
+// origin's: net/http does not map a name beyond ASCII to lower case in the Host
+// field (httpguts.PunycodeHostPort), though it does to connect.
 func ParseHost(s string) (Origin, *url.URL, error) {
 	raw := s
 	if !strings.Contains(s, "://") {
@@ -70,6 +72,7 @@ func ParseHost(s string) (Origin, *url.URL, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	u.Host = o.Host()
 	return o, u, nil
 }
 

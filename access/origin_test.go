@@ -57,6 +57,22 @@ func TestOriginOf(t *testing.T) {
 	}
 }
 
+// The host that is asked is the one that the origin is, however it was written.
+func TestParseHost(t *testing.T) {
+	for raw, want := range map[string]string{
+		"git.example.com":                 "https://git.example.com",
+		"BÜCHER.Example.COM.":             "https://xn--bcher-kva.example.com",
+		"Git.Example.com:8443":            "https://git.example.com:8443",
+		"https://git.example.com:443/A b": "https://git.example.com/A%20b",
+		"[2001:DB8::1]":                   "https://[2001:db8::1]",
+	} {
+		o, u, err := ParseHost(raw)
+		if err != nil || u.String() != want || !strings.HasPrefix(want, string(o)) {
+			t.Errorf("ParseHost(%s) = %s, %s, %v; want %s", raw, o, u, err, want)
+		}
+	}
+}
+
 // An origin is a fixed point, names no user and no path, and never another host
 // than net/url sees.
 func FuzzOriginOf(f *testing.F) {

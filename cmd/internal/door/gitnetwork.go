@@ -79,7 +79,7 @@ func (t *gitTransport) build(ctx context.Context, u *url.URL) (*http.Transport, 
 		}
 		return false
 	}
-	proxyOpen := !set("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+	proxyOpen := t.opt.ConnectTo == "" && !set("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 	rootsOpen := t.opt.CAFile == "" && !set("SSL_CERT_FILE", "SSL_CERT_DIR")
 	certOpen := t.opt.ClientCert == ""
 	if !proxyOpen && !rootsOpen && !certOpen {

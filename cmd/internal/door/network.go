@@ -24,7 +24,7 @@ type NetworkOptions struct {
 	CAFile     string // PEM file with the only authorities to trust
 	ClientCert string // PEM file with a client certificate, and its key unless ClientKey is given
 	ClientKey  string
-	ConnectTo  string // host:port to connect to in place of what the URL says
+	ConnectTo  string // host:port to connect to in place of what the URL says, without a proxy
 	Git        string // the git whose network settings are followed where nothing else is said; "" follows none
 }
 
@@ -49,8 +49,9 @@ func Network(env *cli.Env, o NetworkOptions) (*http.Transport, error) {
 		conf.Certificates = []tls.Certificate{cert}
 	}
 	dialer := &net.Dialer{Timeout: 30 * time.Second}
-	dial := dialer.DialContext
+	dial, proxy := dialer.DialContext, proxies(env)
 	if o.ConnectTo != "" {
+		proxy = nil // it would be connected to in the proxy's place, and told to connect
 		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, o.ConnectTo)
 		}
@@ -65,7 +66,7 @@ func Network(env *cli.Env, o NetworkOptions) (*http.Transport, error) {
 		}
 	}
 	return &http.Transport{
-		Proxy:                  proxies(env),
+		Proxy:                  proxy,
 		OnProxyConnectResponse: proxyAnswered,
 		DialContext:            dial,
 		TLSClientConfig:        conf,
