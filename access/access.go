@@ -5,10 +5,14 @@
 // A program asks one door, [Client.Credential], or lets [Client.Transport] ask
 // for it:
 //
-//	client, err := access.New(&access.Config{Store: store, Locker: locker, Cache: cache})
+//	client, err := access.New(&access.Config{ServiceTokens: tokens})
 //	…
-//	web := &http.Client{Transport: client.Transport(access.Policy{})}
+//	web := &http.Client{Transport: client.Transport(nil, access.Policy{})}
 //	resp, err := web.Get("https://git.example.com/api")
+//
+// Such a client keeps all in memory. One whose sessions outlive the process has a
+// [Store] (package keystore is one), a [Locker] and a [Cache]. A WebSocket goes by
+// the same transport (package sshproxy), and go-git by package githelper/gogit.
 //
 // # Where a credential comes from
 //
@@ -25,6 +29,16 @@
 // Scheme, host and port are compared where a credential is attached. Nothing in
 // this package follows a redirect to another host. The team of an application is
 // learnt from metadata signed by the team and pinned at first use.
+//
+// # Errors
+//
+// Each way in which Access says no has a type with its facts, which errors.As
+// finds behind the *url.Error of an http.Client: [*LoginRequiredError] (a person has
+// to log in, and nobody was asked), [*RefusedError] (with a [Cause]),
+// [*TeamChangedError], [*LoginTimeoutError], [*BusyError], [*DiscoveryError],
+// [*OAuthError], [*NoRegistrationError], [*SignError]. [IsRefusal] tells the first three
+// from failures of the network and the store, which come as they are. No error text,
+// log record or fmt verb shows a secret (see [Secret]).
 //
 // # Sources
 //

@@ -30,6 +30,16 @@
 // The file store keeps one file per entry, 0600 in 0700 folders. It is sealed (XChaCha20-Poly1305) if there is a key: the file named by
 // ACCESS_KEYSTORE_KEY_FILE, the systemd credential "access-keystore-key", or a passphrase in ACCESS_KEYSTORE_PASSPHRASE. Else whoever
 // reads the user's files or backups can read the secrets, and [Info] says so.
+//
+// # Errors
+//
+// Absence is [ErrNotFound], which matches [fs.ErrNotExist]. A store that refuses is a [*LockedError], [*TimeoutError] or
+// [*UnusableError]; an entry that cannot be read is a [*SealedError], [*NewerError] or [*CorruptError]. None of them holds a value.
+//
+// # Sources
+//
+// Secret Service: https://specifications.freedesktop.org/secret-service-spec/latest/, spoken over D-Bus. Keychain: security(1), or
+// Keychain Services where cgo is there. Windows: CredWriteW, whose blobs have at most 2560 bytes. Kernel keyring: keyrings(7).
 package keystore
 
 import (

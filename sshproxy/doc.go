@@ -17,9 +17,19 @@
 // follows no redirect. Let that RoundTripper send by [NewTransport] and a Conn
 // reaches its full speed.
 //
+//	base := sshproxy.NewTransport(nil)
+//	o := &sshproxy.DialOptions{Transport: client.Transport(base, policy)} // an access.Client
+//
 // What ssh's own configuration says for such a host is a [HostConfig]; a key with a
 // short-lived certificate, for servers that trust an authority in place of keys, is
 // an [Identity].
+//
+// # Errors
+//
+// An answer that is no WebSocket is a [*HandshakeError], unless the RoundTripper
+// makes an error of it, which errors.As then finds. A connection that is lost is a
+// [*CutError] of Relay, with what had passed, around a [*PingError], [*CloseError],
+// [*ProtocolError] or an error of the network.
 //
 // # On the wire
 //
