@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,7 +145,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	}
 	for n < len(p) {
 		batch := p[n:min(len(p), n+maxBatch)]
-		c.wbuf = c.wbuf[:0]
+		c.wbuf = slices.Grow(c.wbuf[:0], len(batch)+(len(batch)/maxMessage+1)*maxHeader)
 		for rest := batch; len(rest) > 0; {
 			k := min(len(rest), maxMessage)
 			c.wbuf = c.m.appendFrame(c.wbuf, opBinary, rest[:k])
@@ -174,7 +175,7 @@ func (c *Conn) flush(frames []byte) error {
 		}
 		return c.werr
 	}
-	c.bulk.cork()
+	c.bulk.cork(len(frames))
 	if len(frames) > 0 {
 		_, c.werr = c.rw.Write(frames)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -60,8 +61,11 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 const (
 	answerTimeout = time.Minute
 
-	minReadBuffer = 16 << 10 // a read buffer doubles whenever a read has filled it
+	minReadBuffer = 16 << 10 // until a read has filled it
 	maxReadBuffer = 256 << 10
+
+	// recordOverhead is above what TLS adds to 16 KiB (RFC 8446 section 5.2).
+	recordOverhead = 64
 )
 
 // bulkConn is the connection beneath TLS. Until start it does nothing of its own.
@@ -94,8 +98,11 @@ func (b *bulkConn) Read(p []byte) (int, error) {
 		if b.held {
 			return 0, errWouldBlock
 		}
-		if b.w == len(b.buf) && len(b.buf) < maxReadBuffer { // at first, and whenever it was filled
-			b.buf = make([]byte, max(minReadBuffer, 2*len(b.buf)))
+		switch {
+		case b.buf == nil:
+			b.buf = make([]byte, minReadBuffer)
+		case b.w == len(b.buf) && len(b.buf) < maxReadBuffer:
+			b.buf = make([]byte, maxReadBuffer)
 		}
 		n, err := b.Conn.Read(b.buf)
 		b.r, b.w = 0, n
@@ -109,10 +116,11 @@ func (b *bulkConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// cork keeps what is written until uncork.
-func (b *bulkConn) cork() {
+// cork keeps what is written until uncork: n bytes, before TLS.
+func (b *bulkConn) cork(n int) {
 	b.wmu.Lock()
 	b.corked = true
+	b.out = slices.Grow(b.out, n+(n/(16<<10)+1)*recordOverhead)
 	b.wmu.Unlock()
 }
 
