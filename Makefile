@@ -58,8 +58,10 @@ fuzz:
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { n = split(names, t, " "); for (i = 1; i <= n; i++) print $$2, t[i]; names = "" }' | \
 	while read -r package target; do echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
 
+# One table; with cloudflared beside ours if CLOUDFLARED names it.
 bench: build
-	@$(GO) test -run '^$$' -bench . -benchmem ./...
+	@$(GO) build -buildvcs=false -o .testbed/bench/bench ./contrib/bench
+	@.testbed/bench/bench --bin bin --svg .testbed/bench.svg
 
 clean:
 	rm -rf bin dist .testbed

@@ -134,8 +134,8 @@ func mayNotImport(from, to string) string {
 			return "the edge is an independent witness: it imports nothing of ours"
 		}
 	case within(to, "access/accesstest"):
-		if from != "cmd/access-edge" && from != "contrib/demo" && from != "internal/scripttest" {
-			return "only access-edge, the demo and tests may contain the edge"
+		if from != "cmd/access-edge" && from != "contrib/demo" && from != "contrib/bench" && from != "internal/scripttest" {
+			return "only access-edge, the demo, the bench and tests may contain the edge"
 		}
 	case from == "internal/scripttest":
 	case within(to, "internal/scripttest"):

@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	scripttest.Main(m, map[string]func(){"access-ssh-proxy": main, "bare-relay": bareMain}, "access")
+	scripttest.Main(m, map[string]func(){"access-ssh-proxy": main}, "access")
 }
 
 func TestScripts(t *testing.T) { scripttest.Run(t, nil) }
