@@ -22,7 +22,7 @@ const certsPath = "/cdn-cgi/access/certs"
 
 const (
 	keysFresh   = 24 * time.Hour
-	keysRefetch = time.Minute // an unknown key does not make us ask more often than this
+	keysRefetch = time.Minute // an unknown key in what anybody can send does not make us ask more often than this
 )
 
 // signed verifies what Access signs: with RS256 and nothing else. "none" and HMAC
@@ -86,8 +86,10 @@ func teamURL(team, path string) *url.URL {
 	return &url.URL{Scheme: "https", Host: team, Path: path}
 }
 
-// verify checks the signature of a token of the team and decodes its claims.
-func (c *Client) verify(ctx context.Context, team, raw string, claims jwt.Claims) error {
+// verify checks the signature of a token of the team and decodes its claims. An
+// unknown key has the team's keys fetched again if they are older than refetch.
+func (c *Client) verify(ctx context.Context, team, raw string, claims jwt.Claims, refetch time.Duration) error {
+	began := c.now()
 	keys, err := c.teamKeys(ctx, team, false)
 	if err != nil {
 		return err
@@ -97,7 +99,7 @@ func (c *Client) verify(ctx context.Context, team, raw string, claims jwt.Claims
 	}
 	// Perhaps the keys were rotated since they were fetched.
 	rotated := errors.Is(err, jwt.ErrTokenUnverifiable) || errors.Is(err, jwt.ErrTokenSignatureInvalid)
-	if rotated && c.now().Sub(keys.Fetched) >= keysRefetch {
+	if rotated && keys.Fetched.Before(began) && c.now().Sub(keys.Fetched) >= refetch {
 		if keys, err = c.teamKeys(ctx, team, true); err != nil {
 			return err
 		}

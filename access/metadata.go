@@ -70,7 +70,7 @@ func (c *Client) readMetadata(ctx context.Context, o Origin, raw string) (*metad
 		return nil, fmt.Errorf("%q is not a team domain", cut(m.AuthDomain))
 	}
 	m = metadata{}
-	if err := c.verify(ctx, team, raw, &m); err != nil {
+	if err := c.verify(ctx, team, raw, &m, keysRefetch); err != nil {
 		return nil, err
 	}
 	m.AuthDomain = team

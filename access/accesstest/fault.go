@@ -3,6 +3,7 @@ package accesstest
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 )
 
 // A Failure is an answer of the edge that is no answer of the origin.
@@ -11,6 +12,8 @@ type Failure struct {
 	// Code is the service's own error code, shown as "error code: NNNN".
 	// Zero shows the status.
 	Code int
+	// RetryAfter is sent along, in seconds.
+	RetryAfter int
 	// Abort closes the connection without any answer.
 	Abort bool
 }
@@ -35,6 +38,9 @@ func (f Failure) write(w http.ResponseWriter) {
 		code = f.Status
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
+	}
 	w.WriteHeader(f.Status)
 	fmt.Fprintf(w, "error code: %d", code)
 }

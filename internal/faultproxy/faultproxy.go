@@ -23,7 +23,7 @@ const (
 	Close        // an end in order (FIN), in the middle of whatever it was
 	Freeze       // no packet passes any more, in either direction
 	Garble       // the bits of all further bytes are turned
-	NotTLS       // the bytes of the server are kept back, and a line of text comes in their place
+	NotTLS       // the answer to the client's first bytes is a line of text
 	Trickle      // everything passes, one byte at a time
 	Drip         // from here on a byte a second: never idle, never done
 )
@@ -168,7 +168,7 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 	io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
 
-	t := &tunnel{fault: f, broken: make(chan struct{}), done: p.done, client: client, server: server}
+	t := &tunnel{fault: f, broken: make(chan struct{}), spoke: make(chan struct{}), done: p.done, client: client, server: server}
 	var up sync.WaitGroup
 	up.Go(func() { t.up(in) })
 	t.down(out)
@@ -179,6 +179,7 @@ func (p *Proxy) serve(client net.Conn) {
 type tunnel struct {
 	fault          Fault
 	broken         chan struct{} // closed where the fault begins
+	spoke          chan struct{} // closed when the client has said something, or nothing more
 	done           chan struct{} // of the proxy
 	client, server net.Conn
 }
@@ -186,8 +187,10 @@ type tunnel struct {
 // up passes what the client says.
 func (t *tunnel) up(in io.Reader) {
 	b := make([]byte, 32<<10)
+	var spoke sync.Once
 	for {
 		n, err := in.Read(b)
+		spoke.Do(func() { close(t.spoke) })
 		select {
 		case <-t.broken:
 			if t.fault.Kind == Freeze {
@@ -235,9 +238,10 @@ func (t *tunnel) down(out io.Reader) {
 		end(t.client)
 		io.Copy(io.Discard, out) // what the client still says may arrive
 	case NotTLS:
+		<-t.spoke
 		io.WriteString(t.client, "500 what is this?\r\n")
 		end(t.client)
-		t.server.Close()
+		io.Copy(io.Discard, out)
 	case Freeze:
 		io.Copy(io.Discard, out) // until the client or Close ends it
 	case Garble:

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gitaccess/gitaccess/access"
@@ -210,6 +212,7 @@ func explainNetwork(err error, host string) []string {
 		record   tls.RecordHeaderError
 		op       *net.OpError
 		proxy    *proxyError
+		alert    tls.AlertError
 		deadline interface{ Timeout() bool }
 	)
 	switch {
@@ -235,6 +238,10 @@ func explainNetwork(err error, host string) []string {
 		return []string{"the proxy in HTTPS_PROXY or ALL_PROXY, or git's http.proxy, did not let the connection through"}
 	case errors.As(err, &deadline) && deadline.Timeout() && !errors.Is(err, context.Canceled):
 		return []string{"no answer in time; a firewall may drop the packets, or a proxy is needed (HTTPS_PROXY)"}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return []string{fmt.Sprintf("the connection was broken off before %s had answered; try again in a moment; if it goes on, a firewall, proxy or VPN between may be doing it", host)}
+	case errors.As(err, &alert), strings.Contains(err.Error(), ": tls: "):
+		return []string{"what came over the connection was garbled; a proxy or VPN between may be doing it"}
 	}
 	return nil
 }
