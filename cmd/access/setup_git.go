@@ -375,7 +375,7 @@ func (s *gitSetup) note(r route) error {
 	if err != nil {
 		return err
 	}
-	n.OwnLogin, n.Cookie = r.ownLogin, r.cookie
+	n.OwnLogin, n.Cookie, n.Git = r.ownLogin, r.cookie, gitnote.GitOf(s.git)
 	if n.Paths, err = s.paths(); err != nil {
 		return err
 	}

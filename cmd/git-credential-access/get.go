@@ -21,10 +21,18 @@ const checkEvery = 5 * time.Minute
 const atOnce = time.Nanosecond
 
 func (h *helper) get(ctx context.Context) error {
-	t, err := h.host()
-	if t == nil || err != nil {
+	req, err := githelper.ReadRequest(h.env.Stdin)
+	if err != nil {
 		return err
 	}
+	t, err := h.host(req)
+	if err != nil {
+		return err
+	}
+	if t == nil {
+		return h.serverLogin(ctx, req, nil)
+	}
+	h.upgrade(ctx, t)
 	switch sent := t.sent(); {
 	case sent.cookie:
 		return h.cookieRefused(ctx, t, sent)
@@ -42,7 +50,7 @@ func (h *helper) get(ctx context.Context) error {
 	if err != nil {
 		return h.stop(t, err)
 	}
-	return h.give(t, cr, jarState)
+	return h.give(ctx, t, cr, jarState)
 }
 
 // cookieRefused answers when a request with the cookie was refused: by the server behind Access, which wants a login of its own, or
@@ -50,7 +58,7 @@ func (h *helper) get(ctx context.Context) error {
 func (h *helper) cookieRefused(ctx context.Context, t *host, sent sent) error {
 	if !t.byAccess() { // Access always says what it wants
 		h.learnOwnLogin(t)
-		return h.answer(t.req.NextHelper())
+		return h.serverLogin(ctx, t.req, t.req.NextHelper())
 	}
 	// The application may have another mode than it had.
 	if _, err := t.Client.Discover(ctx, t.url); err != nil {
@@ -66,7 +74,7 @@ func (h *helper) cookieRefused(ctx context.Context, t *host, sent sent) error {
 	if err != nil {
 		return h.stop(t, err)
 	}
-	return h.give(t, cr, againState)
+	return h.give(ctx, t, cr, againState)
 }
 
 // tokenRefused answers when a request with the access token was refused, as far as git knows: git below 2.54 probes the server ahead
@@ -83,7 +91,7 @@ func (h *helper) tokenRefused(ctx context.Context, t *host, sent sent) error {
 	if err != nil {
 		return h.stop(t, err)
 	}
-	return h.give(t, cr, lastState)
+	return h.give(ctx, t, cr, lastState)
 }
 
 // insteadOfToken gets a cookie for a git that leaves the token out.

@@ -3,14 +3,18 @@
 package gitnote
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
+	"time"
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
+	"github.com/gitaccess/gitaccess/githelper"
 )
 
 // A Note is about one host.
@@ -24,8 +28,44 @@ type Note struct {
 	Paths []string `json:"paths,omitempty"`
 	// Files are the configuration files of git with our lines for the host.
 	Files []string `json:"files,omitempty"`
+	// Git is the git that the lines were written for.
+	Git Git `json:"git,omitzero"`
 	// Marked: the host was not set up in any way before "access setup git".
 	Marked bool `json:"marked,omitempty"`
+}
+
+// A Git is a git on this machine as it was when somebody looked.
+type Git struct {
+	Path    string    `json:"path"`
+	Version string    `json:"version"`
+	Changed time.Time `json:"changed"` // when its file was
+}
+
+// GitOf looks at a git.
+func GitOf(g *githelper.Git) Git {
+	n := Git{Path: g.Path, Version: g.Version.String()}
+	if info, err := os.Stat(g.Path); err == nil {
+		n.Changed = info.ModTime().UTC()
+	}
+	return n
+}
+
+// Upgraded returns the git at the same path if it is a newer one now, and nil if it is the same or an older one. It runs it only if its
+// file has changed. Another git on the machine, newer or older, is none of its business: the lines are for the one that was named.
+func (n Git) Upgraded(ctx context.Context, env []string) *githelper.Git {
+	was, err := githelper.ParseVersion("git version " + n.Version)
+	if err != nil { // setup did not say
+		return nil
+	}
+	info, err := os.Stat(n.Path)
+	if err != nil || info.ModTime().Equal(n.Changed) {
+		return nil
+	}
+	g, err := githelper.FindGit(ctx, n.Path, env)
+	if err != nil || g.Version == was || !g.Version.AtLeast(was.Major, was.Minor) {
+		return nil
+	}
+	return g
 }
 
 // A Cookie is what came of sending a session as a cookie to an application with Managed OAuth.
