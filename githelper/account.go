@@ -19,9 +19,16 @@ func (r *Request) Account() (Account, error) {
 	return Account{Protocol: u.Scheme, Host: u.Host, Path: strings.TrimPrefix(u.Path, "/"), Username: r.Username}, nil
 }
 
-// Request returns the request of a caller that asks for the account's login and understands a user name and a password alone.
+// Request returns the request "get" for the account, of a caller that understands a user name and a password alone.
 func (a Account) Request() *Request {
-	r := &Request{Protocol: a.Protocol, Host: a.Host, Path: a.Path, Username: a.Username,
+	return &Request{Protocol: a.Protocol, Host: a.Host, Path: a.Path, Username: a.Username,
 		given: map[string]bool{"protocol": true, "host": true, "path": a.Path != "", "username": a.Username != ""}}
+}
+
+// Login returns the request "store" or "erase" for the account and its password.
+func (a Account) Login(password Secret) *Request {
+	r := a.Request()
+	r.Password = password
+	r.given["username"], r.given["password"] = true, true
 	return r
 }

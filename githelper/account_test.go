@@ -31,6 +31,9 @@ func TestAccount(t *testing.T) {
 		if again, err := back.Account(); err != nil || again != a || back.Has("username") != (a.Username != "") || back.Can(CapabilityAuthType) {
 			t.Errorf("%+v comes back as %+v, %v", a, again, err)
 		}
+		if l := a.Login(NewSecret("s")); l.Password.Reveal() != "s" || !l.Has("username") || !l.Has("password") || l.Host != a.Host {
+			t.Errorf("%+v has the login %+v", a, l)
+		}
 	}
 	if _, err := (&Request{Protocol: "https", Host: "git.example.com/x@evil"}).Account(); err == nil {
 		t.Error("a host with a slash has an account")
