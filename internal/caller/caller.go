@@ -5,8 +5,10 @@
 package caller
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -83,6 +85,21 @@ func Command() string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// ErrGone is the cause of the end of a context of [UntilGone].
+var ErrGone = errors.New("the program that asked has gone")
+
+// UntilGone returns a context that ends when the process that started us does: nobody waits for an answer then.
+func UntilGone(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	parent := os.Getppid()
+	go func() {
+		if waitForEnd(ctx, parent) {
+			cancel(ErrGone)
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 func programName(path string) string {

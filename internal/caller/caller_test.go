@@ -1,13 +1,17 @@
 package caller
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 const playVar = "GITACCESS_CALLER_TEST_PLAY"
@@ -18,6 +22,14 @@ type report struct {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(playVar) == "wait" {
+		ctx, cancel := UntilGone(context.Background())
+		defer cancel()
+		fmt.Println("waiting")
+		<-ctx.Done()
+		os.WriteFile(os.Getenv("TOLD"), []byte(context.Cause(ctx).Error()), 0o600)
+		os.Exit(0)
+	}
 	if os.Getenv(playVar) != "" {
 		p := Parent()
 		json.NewEncoder(os.Stdout).Encode(report{p, Caller(), p.ID(), Command()})
@@ -90,4 +102,42 @@ func TestNobody(t *testing.T) {
 	if p := lookup(1 << 30); p.ID() != "" || p.Name != "" {
 		t.Errorf("%+v", p)
 	}
+}
+
+// A question that nobody waits for any more is over.
+func TestUntilGone(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil || runtime.GOOS == "windows" {
+		t.Skip("there is no sh")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := filepath.Join(t.TempDir(), "told")
+	cmd := exec.Command(sh, "-c", `"$PLAYER"; :`)
+	cmd.Env = append(os.Environ(), playVar+"=wait", "PLAYER="+exe, "TOLD="+told, "GORACE=atexit_sleep_ms=0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "waiting\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	cmd.Process.Kill()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if b, err := os.ReadFile(told); err == nil && len(b) > 0 {
+			if string(b) != ErrGone.Error() {
+				t.Errorf("%q", b)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it waits on")
+		}
+	}
+	cmd.Wait()
 }

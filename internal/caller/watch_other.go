@@ -1,0 +1,10 @@
+//go:build !unix && !windows
+
+package caller
+
+import "context"
+
+func waitForEnd(ctx context.Context, _ int) bool {
+	<-ctx.Done()
+	return false
+}
