@@ -2,27 +2,33 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
+	"github.com/gitaccess/gitaccess/githelper"
 )
 
 // erase takes git's word for a hint. git 2.46 to 2.53 sends the probe of a large push without the Bearer token, gets a 401 and erases
 // a token that is good; and every helper is told of every refusal, those of other helpers' passwords included.
 func (h *helper) erase(ctx context.Context) error {
-	t, err := h.host()
-	if t == nil || err != nil {
+	req, err := githelper.ReadRequest(h.env.Stdin)
+	if err != nil {
 		return err
 	}
+	err = h.forgetLogin(ctx, req)
+	t, herr := h.host(req)
 	switch {
+	case t == nil || herr != nil:
+		return errors.Join(err, herr)
 	case !t.req.Credential.Empty():
-		return t.check(ctx)
+		return errors.Join(err, t.check(ctx))
 	case t.req.Has("username") && t.req.Has("password") && t.req.Username == "" && t.req.Password.Empty():
-		return h.eraseCookie(ctx, t)
+		return errors.Join(err, h.eraseCookie(ctx, t))
 	}
-	return nil
+	return err
 }
 
 // eraseCookie finds out why git below 2.46 was refused with the cookie, for which it holds an empty name and password. Access answers

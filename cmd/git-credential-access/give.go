@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -49,7 +50,7 @@ func mark(cr access.Credential) string {
 }
 
 // give answers with a credential, each kind in the way in which git can send it.
-func (h *helper) give(t *host, cr access.Credential, state string) error {
+func (h *helper) give(ctx context.Context, t *host, cr access.Credential, state string) error {
 	switch cr.Kind {
 	case access.ServiceToken:
 		if !h.sendsHeader(t.origin, "cf-access-client-") {
@@ -64,7 +65,7 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 		}
 	case access.None:
 		if !t.setUp {
-			return nil
+			return h.serverLogin(ctx, t.req, nil)
 		}
 	}
 	if cr.Kind == access.JWT && t.reads && cr.App.Path != "" && !slices.Contains(t.note.Paths, cr.App.Path) {
@@ -93,7 +94,9 @@ func (h *helper) give(t *host, cr access.Credential, state string) error {
 		}
 		return h.answer(t.req.BearerToken(githelper.NewSecret(cr.Token().Reveal()), cr.Expiry, state))
 	case t.byServer():
-		return h.answer(t.req.NextHelper())
+		return h.serverLogin(ctx, t.req, t.req.NextHelper())
+	case t.note.OwnLogin && !t.req.Can(githelper.CapabilityState): // there is one round alone
+		return h.serverLogin(ctx, t.req, t.req.CookieInJar(state, true))
 	}
 	if state == lastState {
 		state = jarState // the first cookie

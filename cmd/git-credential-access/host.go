@@ -20,13 +20,9 @@ type host struct {
 	reads  bool // git reads our cookie file
 }
 
-// host reads the request and returns nil if it is about a host that we have nothing to do with: one that no person set up, and for
-// which no session was ever asked.
-func (h *helper) host() (*host, error) {
-	req, err := githelper.ReadRequest(h.env.Stdin)
-	if err != nil {
-		return nil, err
-	}
+// host returns nil if the request is about a host that we have nothing to do with: one that no person set up, and for which no session
+// was ever asked.
+func (h *helper) host(req *githelper.Request) (*host, error) {
 	u, err := req.URL()
 	if err != nil {
 		return nil, nil // smtp, a certificate's password, a name that is none: somebody else's
@@ -35,7 +31,7 @@ func (h *helper) host() (*host, error) {
 	if err != nil {
 		return nil, nil
 	}
-	d, err := door.Open(h.env, &h.door)
+	d, err := h.open()
 	if err != nil {
 		return nil, err
 	}
@@ -77,12 +73,14 @@ func (h *helper) setUpForAll(t *host) error {
 }
 
 // byAccess reports whether the 401 that made git ask came from Access and not from the server behind it.
-func (t *host) byAccess() bool {
-	bearer, ok := t.req.Wants("bearer")
+func (t *host) byAccess() bool { return byAccess(t.req) }
+
+func byAccess(req *githelper.Request) bool {
+	bearer, ok := req.Wants("bearer")
 	if ok && bearer.Params["resource_metadata"] != "" { // RFC 9728 §5.1, Managed OAuth
 		return true
 	}
-	_, ok = t.req.Wants("cloudflare-access")
+	_, ok = req.Wants("cloudflare-access")
 	return ok
 }
 

@@ -24,6 +24,7 @@ func run(ctx context.Context, env *cli.Env) error {
 	flags.StringVar(&h.door.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
 	flags.BoolVar(&h.setUp, "set-up", false, "take the hosts that git asks for as set up, for the configuration of a whole machine")
 	flags.BoolVar(&h.ownLogin, "own-login", false, "with --set-up: the server behind Access wants a login of its own")
+	flags.BoolVar(&h.keeps, "store", false, "keep the logins of the servers themselves as well, for every host")
 	flags.BoolVar(&h.cookieAccepted, "cookie", false, "with --set-up: Managed OAuth accepts a session cookie beside its tokens")
 	flags.Func("path", "with --set-up: git has a cookie file for the application at `PATH`", func(p string) error {
 		h.paths = append(h.paths, p)
@@ -34,7 +35,12 @@ func run(ctx context.Context, env *cli.Env) error {
 		Args:  "get|store|erase|capability",
 		Description: `Git calls this program by its configuration, which "access setup git HOST" writes. It
 reads a request on standard input and answers on standard output; see
-git-credential(1). For a host that was not set up it prints nothing.`,
+git-credential(1). For a host that was not set up it prints nothing.
+
+With --store it is the one helper of a machine: it also keeps the user names and
+passwords of servers, behind Access or not, in the system's keyring:
+
+  git config --global credential.helper "/path/to/git-credential-access --store"`,
 	})
 	if err != nil {
 		return err
@@ -49,11 +55,25 @@ git-credential(1). For a host that was not set up it prints nothing.`,
 type helper struct {
 	env      *cli.Env
 	door     door.Options
+	opened   *door.Door
 	setUp    bool // --set-up
 	ownLogin bool // --own-login
 
 	cookieAccepted bool     // --cookie
+	keeps          bool     // --store
 	paths          []string // --path
+}
+
+// open returns the door of this run.
+func (h *helper) open() (*door.Door, error) {
+	if h.opened == nil {
+		d, err := door.Open(h.env, &h.door)
+		if err != nil {
+			return nil, err
+		}
+		h.opened = d
+	}
+	return h.opened, nil
 }
 
 func (h *helper) serve(ctx context.Context, operation string) error {
@@ -62,10 +82,10 @@ func (h *helper) serve(ctx context.Context, operation string) error {
 		return h.get(ctx)
 	case "erase":
 		return h.erase(ctx)
+	case "store":
+		return h.store(ctx)
 	case "capability":
 		return githelper.WriteCapabilities(h.env.Stdout)
 	}
-	// "store" proves nothing: git says it of every answer, those of other helpers included, and after a login page that came with
-	// status 200. An operation that is not known is of a later git (git-credential(1)).
-	return nil
+	return nil // an operation of a later git (git-credential(1))
 }
