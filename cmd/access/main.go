@@ -29,6 +29,7 @@ session in the system's keyring, and gives it to git, ssh and other programs.
 		loginCommand(env),
 		logoutCommand(env),
 		statusCommand(env),
+		doctorCommand(env),
 		tokenCommand(env),
 		serviceTokenCommand(env),
 		runCommand(env),
