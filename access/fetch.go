@@ -174,8 +174,8 @@ func retry(ctx context.Context, f func() (again bool, err error)) error {
 	pause := 200 * time.Millisecond
 	for n := 1; ; n++ {
 		again, err := f()
-		if err == nil || !again || n == 3 || errors.Is(err, context.DeadlineExceeded) {
-			return err // who waited for a whole time limit has waited enough
+		if err == nil || !again || n == 3 || timedOut(err) {
+			return err
 		}
 		wait := jitter(pause)
 		var status *statusError
@@ -192,6 +192,12 @@ func retry(ctx context.Context, f func() (again bool, err error)) error {
 		}
 		pause *= 3
 	}
+}
+
+// timedOut reports whether a whole time limit was waited for: that is enough.
+func timedOut(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // mayPass reports whether a transport error may be gone at the next try. A name
