@@ -155,7 +155,7 @@ func (c *Client) host(o Origin) *hostRecord {
 }
 
 // loadHost loads the record of o. One that is damaged counts as absent, since all
-// it holds but the pin can be learnt again, and a lost pin is a first use. An error
+// it holds but the pin can be learnt again, and that is kept twice. An error
 // says that there may be one: then nothing may be learnt in its place.
 func (c *Client) loadHost(o Origin) (*hostRecord, error) {
 	r := &hostRecord{Version: 1, Origin: o}
@@ -189,10 +189,39 @@ func (c *Client) updateHost(ctx context.Context, o Origin, change func(*hostReco
 	if err != nil {
 		return err
 	}
+	pin, err := c.loadPin(o)
+	if err != nil {
+		return err
+	}
+	if r.Pinned == "" {
+		r.Pinned = pin
+	}
 	change(r)
+	if r.Pinned != pin {
+		if err := c.cfg.Cache.Save(pinName(o), []byte(r.Pinned+"\n")); err != nil {
+			return err
+		}
+	}
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	return c.cfg.Cache.Save(cacheName("host", string(o)), b)
+}
+
+// pinName is the Cache's name for the team that o was first seen with. It stands
+// beside the record, so that what is known of a host can be forgotten and learnt
+// again without trusting whoever has the name by then.
+func pinName(o Origin) string { return cacheName(PinPrefix, string(o)) }
+
+// PinPrefix begins the names under which a [Cache] keeps pins, followed by "-": a
+// Cache that is emptied should keep these.
+const PinPrefix = "pin"
+
+func (c *Client) loadPin(o Origin) (string, error) {
+	b, err := c.cfg.Cache.Load(pinName(o))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
 }

@@ -61,6 +61,53 @@ func TestFalsifiedMetadata(t *testing.T) {
 	}
 }
 
+// The pin outlives what else is known of a host, and a record that was damaged.
+func TestPinOutlivesTheRecord(t *testing.T) {
+	for name, forget := range map[string]func(m map[string][]byte, key string){
+		"gone":    func(m map[string][]byte, key string) { delete(m, key) },
+		"damaged": func(m map[string][]byte, key string) { m[key] = []byte("{") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			app := b.app(accesstest.App{Allow: true})
+			if _, err := b.get(b.client(nil), ask, page); err != nil {
+				t.Fatal(err)
+			}
+			evil := b.edge.AddTeam("evil")
+			app.Move(evil)
+			for k := range b.cache.m {
+				if strings.HasPrefix(k, "host-") {
+					forget(b.cache.m, k)
+				}
+			}
+			logins := b.logins()
+			for range 2 {
+				_, err := b.client(nil).Credential(t.Context(), b.url(page), ask)
+				var changed *access.TeamChangedError
+				if !errors.As(err, &changed) || changed.Was != b.team.Domain() || changed.Now != evil.Domain() {
+					t.Fatalf("got %v", err)
+				}
+			}
+			if b.logins() != logins {
+				t.Error("a login was opened for the other team")
+			}
+			policy := ask
+			policy.AcceptTeam = evil.Domain()
+			if _, err := b.client(nil).Credential(t.Context(), b.url(page), policy); err != nil {
+				t.Fatal(err)
+			}
+			for k := range b.cache.m {
+				if strings.HasPrefix(k, "host-") {
+					forget(b.cache.m, k)
+				}
+			}
+			if _, err := b.client(nil).Credential(t.Context(), b.url(page), ask); err != nil {
+				t.Errorf("the accepted team: %v", err)
+			}
+		})
+	}
+}
+
 // A host that changes its team gets no session, no org token and no login until a
 // person accepts the new team.
 func TestTeamIsPinned(t *testing.T) {

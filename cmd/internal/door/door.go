@@ -133,12 +133,21 @@ func (d *Door) EnvironmentTokens() []access.BoundServiceToken { return environme
 // cache keeps what access learnt in a folder of its own, so that it can be swept.
 type cache struct{ dir state.Dir }
 
-func (c cache) Load(name string) ([]byte, error) { return c.dir.Load("cache/" + name) }
-func (c cache) Save(name string, b []byte) error { return c.dir.Save("cache/"+name, b) }
-func (c cache) Remove(name string) error         { return c.dir.Remove("cache/" + name) }
+func (c cache) Load(name string) ([]byte, error) { return c.dir.Load(cachePath(name)) }
+func (c cache) Save(name string, b []byte) error { return c.dir.Save(cachePath(name), b) }
+func (c cache) Remove(name string) error         { return c.dir.Remove(cachePath(name)) }
+
+// cachePath puts the pins of teams beside the set-up marks: whoever logs out still
+// knows whom to trust.
+func cachePath(name string) string {
+	if strings.HasPrefix(name, access.PinPrefix+"-") {
+		return "pin/" + name
+	}
+	return "cache/" + name
+}
 
 // RemoveTraces deletes what was learnt about hosts, their cookie files and leases.
-// Set-up marks and the keystore stay.
+// Set-up marks, pinned teams and the keystore stay.
 func (d *Door) RemoveTraces() error {
 	var errs []error
 	for _, folder := range []string{"cache", "jar", "lease"} {
