@@ -39,6 +39,7 @@ session in the system's keyring, and gives it to git, ssh and other programs.
 		bazelCommand(env),
 		setupCommand(env),
 		unsetupCommand(env),
+		versionCommand(env),
 	}
 	return door.Explain(cli.Run(ctx, env, app))
 }
