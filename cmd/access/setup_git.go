@@ -303,13 +303,17 @@ func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig, r rout
 			h.HelperArgs = append(h.HelperArgs, "--cookie")
 		}
 	}
+	others, err := s.git.Helpers(ctx, s.scope, h.Origin, s.file)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(others, storesLogins) {
+		h.HelperArgs = append(h.HelperArgs, "--store") // for this host it is ours alone that git asks first
+	}
 	if !h.OwnLogin {
 		return nil
 	}
-	if h.Others, err = s.git.Helpers(ctx, s.scope, h.Origin, s.file); err != nil {
-		return err
-	}
-	h.Others = slices.DeleteFunc(h.Others, func(v string) bool { return strings.Contains(v, helperName) })
+	h.Others = slices.DeleteFunc(others, isHelper)
 	if h.Username, err = s.username(ctx); err != nil {
 		return err
 	}
@@ -446,6 +450,15 @@ func (s *gitSetup) try(ctx context.Context) error {
 }
 
 const helperName = "git-credential-access"
+
+// isHelper reports whether a helper of git's configuration is ours: by its path, or as "access", which is short for it.
+func isHelper(v string) bool {
+	short, _, _ := strings.Cut(v, " ")
+	return strings.Contains(v, helperName) || short == strings.TrimPrefix(helperName, "git-credential-")
+}
+
+// storesLogins reports whether it keeps the logins of all servers as well.
+func storesLogins(v string) bool { return isHelper(v) && slices.Contains(strings.Fields(v), "--store") }
 
 // helperPath returns the absolute path of the credential helper: programs of a desktop do not have the PATH of the shell. It is the
 // one in PATH if that is this program's neighbour, since package managers keep the path there the same over upgrades.

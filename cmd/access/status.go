@@ -13,6 +13,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
 
@@ -20,8 +21,10 @@ func statusCommand(env *cli.Env) *urfave.Command {
 	return &urfave.Command{
 		Name:  "status",
 		Usage: "show what is stored, for whom and until when",
-		Description: `Shows the hosts with a session or a service token, and where the secrets are kept.
-It asks no server.`,
+		Description: `Shows the hosts with a session, a service token or a password that is kept for git
+(git-credential-access --store), and where the secrets are kept and why there.
+ACCESS_KEYSTORE names another store: secret-service, keychain, wincred, pass, keyctl
+or file. It asks no server.`,
 		Flags:  []urfave.Flag{&urfave.BoolFlag{Name: "json", Usage: "print JSON"}},
 		Action: func(c *urfave.Context) error { return status(env, c) },
 	}
@@ -91,6 +94,14 @@ func status(env *cli.Env, c *urfave.Context) error {
 		report.Hosts = append(report.Hosts, statusHost{Host: t.Origin.Host(), Mode: string(access.ModeServiceToken), Account: t.ClientID,
 			Expiry: t.Expiry, Expired: !t.Expiry.IsZero() && !now.Before(t.Expiry), Source: "keystore"})
 	}
+	logins, err := d.Logins().All(c.Context)
+	if err != nil {
+		env.Warn("%v", err)
+	}
+	for _, l := range logins {
+		report.Hosts = append(report.Hosts, statusHost{Host: loginHost(l), Mode: modePassword, Account: loginUser(l),
+			Expiry: l.Expiry, Expired: !l.Expiry.IsZero() && !now.Before(l.Expiry), Source: "keystore"})
+	}
 	for _, t := range d.EnvironmentTokens() {
 		hosts := strings.Join(t.Hosts, ",")
 		if hosts == "" {
@@ -111,6 +122,28 @@ func status(env *cli.Env, c *urfave.Context) error {
 		}
 	}
 	return report.print(env, now)
+}
+
+// modePassword stands for a server's own login, beside the modes of applications.
+const modePassword = "password"
+
+// loginHost names what a login is for, without what goes without saying.
+func loginHost(l githelper.StoredLogin) string {
+	name := l.Host
+	if l.Protocol != "https" {
+		name = l.Protocol + "://" + name
+	}
+	if l.Path != "" {
+		name += "/" + l.Path
+	}
+	return name
+}
+
+func loginUser(l githelper.StoredLogin) string {
+	if l.Username == nil {
+		return ""
+	}
+	return *l.Username
 }
 
 func (r *statusReport) print(env *cli.Env, now time.Time) error {
