@@ -290,6 +290,9 @@ func (c *Client) proveFresh(ctx context.Context, cr Credential, u *url.URL) erro
 	}
 	switch answer.Kind {
 	case AnswerLogin, AnswerOAuth:
+		if !cr.valid(c.now(), time.Second) {
+			return nil // it has ended meanwhile, which proves nothing
+		}
 		if c.ofOrigin(ctx, cr, u, answer) {
 			return nil
 		}
