@@ -1,6 +1,7 @@
 package sshproxy_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -44,6 +45,53 @@ func TestIdleHour(t *testing.T) {
 		<-served
 		if len(pings) != 120 || pings[0] != 30*time.Second || pings[119] != time.Hour {
 			t.Errorf("pings at %v", pings)
+		}
+	})
+}
+
+// A session that is idle for an hour, as one in an editor is, goes on as if nothing
+// had been, both ways; linger, which counts from the end of the input, does not end it.
+func TestRelayIdleHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := pipe(t, nil)
+		pings := 0
+		served := make(chan []byte, 1)
+		go func() {
+			var got []byte
+			for {
+				f, err := readClientFrame(s)
+				if err != nil {
+					served <- got
+					return
+				}
+				switch f.Op {
+				case opPing:
+					pings++
+					s.Write(fin(opPong, f.Payload))
+				case opBinary:
+					got = append(got, f.Payload...)
+					s.Write(fin(opBinary, f.Payload))
+					if string(got) == "beforeafter" {
+						s.Write(closeFrame(1000, ""))
+					}
+				}
+			}
+		}()
+		in, keys := io.Pipe()
+		go func() {
+			keys.Write([]byte("before"))
+			time.Sleep(time.Hour + time.Second)
+			keys.Write([]byte("after"))
+		}()
+		var out bytes.Buffer
+		stats, err := sshproxy.Relay(t.Context(), c, in, &out, nil)
+		if err != nil || out.String() != "beforeafter" || stats.End != sshproxy.EndOrigin || stats.Duration != time.Hour+time.Second {
+			t.Errorf("%q, %+v, %v", out.String(), stats, err)
+		}
+		keys.Close()
+		s.Close()
+		if got := <-served; string(got) != "beforeafter" || pings != 120 {
+			t.Errorf("the origin got %q; %d pings", got, pings)
 		}
 	})
 }

@@ -22,7 +22,11 @@ func explain(err error) error {
 	}
 	var handshake *sshproxy.HandshakeError
 	if !errors.As(err, &handshake) {
-		return door.Explain(err)
+		var refused *access.RefusedError
+		if !errors.As(err, &refused) || refused.StatusCode != http.StatusNetworkAuthenticationRequired {
+			return door.Explain(err)
+		}
+		handshake = &sshproxy.HandshakeError{URL: refused.App.Origin.URL().String(), StatusCode: refused.StatusCode}
 	}
 	u, perr := url.Parse(handshake.URL)
 	if perr != nil {
@@ -62,7 +66,9 @@ func hints(e *sshproxy.HandshakeError, host string) []string {
 	case e.StatusCode == http.StatusOK || e.StatusCode == http.StatusNotFound:
 		return []string{fmt.Sprintf("%s is a web server and no SSH or TCP application; check the name, and with your administrator what the tunnel serves there", host)}
 	case e.StatusCode >= 300 && e.StatusCode < 400:
-		return []string{"the server sends browsers elsewhere; check that this is the host of the SSH application, not of a web page"}
+		return []string{"the server sends browsers elsewhere; check that this is the host of the SSH application, not of a web page, and that no captive portal of your network wants a login first"}
+	case e.StatusCode == http.StatusNetworkAuthenticationRequired: // RFC 6585 section 6
+		return []string{"a captive portal answers in place of the server: log in to the network with a browser first"}
 	case e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUpgradeRequired:
 		return []string{"WebSockets may be off for this zone; your administrator can switch them on (Network > WebSockets)"}
 	case e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden:

@@ -42,6 +42,7 @@ func TestRefusals(t *testing.T) {
 		text   string // of the error line
 		hint   string
 		tabs   int
+		like   string // the one whose cause this is, too: it may say the same
 	}{
 		{name: "no such name", env: direct, args: []string{"no-such-host.invalid"}, code: 1, text: `no-such-host\.invalid`, hint: `does not exist in the DNS|name resolution failed`},
 		{name: "nobody listens", env: direct, args: []string{"--connect-to=127.0.0.1:1", "ssh.example.com"}, code: 1, text: `connection refused`},
@@ -55,6 +56,10 @@ func TestRefusals(t *testing.T) {
 			text: `portal\.example\.net`, hint: `captive portal`},
 		{name: "certificate expired", server: tlsServer(certificate{host: "ssh.example.com", expires: -time.Hour}), env: direct, code: 1,
 			text: `expired`, hint: `clock`},
+		{name: "captive portal that asks for a login", server: tlsServer(certificate{host: "ssh.example.com", expires: time.Hour, status: http.StatusNetworkAuthenticationRequired}), env: direct, code: 1,
+			text: `511`, hint: `log in to the network`},
+		{name: "captive portal that sends elsewhere", server: tlsServer(certificate{host: "ssh.example.com", expires: time.Hour, status: http.StatusFound}), env: direct, code: 1,
+			text: `302`, hint: `sends browsers elsewhere.*captive portal`},
 		{name: "no TLS", server: plainServer, env: direct, code: 1, text: `(?i)tls|https`, hint: `does not speak TLS`},
 
 		{name: "login wanted, nobody may be asked", env: []string{"ACCESS_INTERACTIVE=never"}, code: 3, text: `needs a login: ACCESS_INTERACTIVE=never`, hint: `access login ssh\.example\.com`},
@@ -67,23 +72,23 @@ func TestRefusals(t *testing.T) {
 
 		{name: "service tokens only, none given", setup: serviceOnly(false), code: 4, text: `admits service tokens only`, hint: `access service-token add ssh\.example\.com`},
 		{name: "wrong service token", env: wrong, code: 4, text: `refused the service token`, hint: `Service Auth`},
-		{name: "wrong service token, service only", setup: serviceOnly(false), env: wrong, code: 4, text: `refused the service token`, hint: `Service Auth`},
+		{name: "wrong service token, service only", setup: serviceOnly(false), env: wrong, code: 4, text: `refused the service token`, hint: `Service Auth`, like: "wrong service token"},
 		{name: "wrong service token, strict", setup: serviceOnly(true), env: wrong, code: 4, text: `wrong, expired or disabled`, hint: `expiry`},
 		{name: "service token of no policy, strict", setup: func(t *testing.T, w *scripttest.World) {
 			serviceOnly(true)(t, w)
 			other := w.Team.AddServiceToken("other")
 			w.Set("CF_ACCESS_CLIENT_ID="+other.ID, "CF_ACCESS_CLIENT_SECRET="+other.Secret())
-		}, code: 4, text: `service token`, hint: `Service Auth`},
+		}, code: 4, text: `service token`, hint: `Service Auth`, like: "wrong service token"}, // 403 is also what others than strict ones say to a wrong one
 		{name: "wrong service token beside a person's session", setup: func(t *testing.T, w *scripttest.World) {
 			if out, err := w.Command(t.Context(), "access", "login", "ssh.example.com").CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-		}, env: wrong, code: 4, text: `refused the service token`, tabs: 1},
+		}, env: wrong, code: 4, text: `refused the service token`, tabs: 1, like: "wrong service token"},
 
 		{name: "WAF", setup: fail(accesstest.WAF1010), code: 4, text: `firewall blocked`},
 		{name: "no tunnel", setup: fail(accesstest.TunnelDown), code: 4, text: `no tunnel is connected`, hint: `connector`},
 		{name: "origin refuses", setup: fail(accesstest.BadGateway), code: 4, text: `does not answer`},
-		{name: "origin too slow", setup: fail(accesstest.GatewayTimeout), code: 4, text: `does not answer`},
+		{name: "origin too slow", setup: fail(accesstest.GatewayTimeout), code: 4, text: `does not answer`, like: "origin refuses"},
 		{name: "too many requests", setup: fail(accesstest.TooMany), code: 1, text: `429`, hint: `too many connections`},
 		{name: "connection broken off", setup: fail(accesstest.Aborted), code: 1, text: `EOF|reset`},
 		{name: "WebSockets are off", setup: func(t *testing.T, w *scripttest.World) {
@@ -92,6 +97,8 @@ func TestRefusals(t *testing.T) {
 		}, code: 1, text: `did not open a stream`, hint: `WebSockets may be off`},
 		{name: "a web site", setup: func(t *testing.T, w *scripttest.World) { serviceToken(t, w) }, args: []string{"git.example.com"}, code: 1, text: `did not open a stream`, hint: `is a web server`},
 	}
+	said := map[string]string{} // what was told → of which cause
+	variable := regexp.MustCompile(`127\.0\.0\.1:\d+|it says [^\n]*|[0-9a-f]{32}\.access`)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -130,6 +137,15 @@ func TestRefusals(t *testing.T) {
 			if len(errs) != 1 || !regexp.MustCompile(tt.text).MatchString(errs[0]) || !regexp.MustCompile(tt.hint).MatchString(strings.Join(hints, "")) {
 				t.Errorf("told, want error %q and hint %q:\n%s", tt.text, tt.hint, &stderr)
 			}
+			cause := tt.name
+			if tt.like != "" {
+				cause = tt.like
+			}
+			all := variable.ReplaceAllString(strings.Join(append(errs, hints...), ""), "")
+			if other, ok := said[all]; ok && other != cause {
+				t.Errorf("this is what %q says, too:\n%s", other, all)
+			}
+			said[all] = cause
 			if tabs := w.Tabs(); len(tabs) != tt.tabs {
 				t.Errorf("%d browser tabs, want %d", len(tabs), tt.tabs)
 			}
@@ -193,6 +209,7 @@ type certificate struct {
 	host    string
 	expires time.Duration // from now
 	own     bool          // of an authority that the world does not trust
+	status  int           // of its answers; zero is 404
 }
 
 // tlsServer is something that answers in place of ssh.example.com. The world
@@ -219,7 +236,13 @@ func tlsServer(c certificate) func(*testing.T, *scripttest.World) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
+		s := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.NotFoundHandler()}
+		if c.status != 0 {
+			s.Handler = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Location", "http://portal.example.net/login")
+				rw.WriteHeader(c.status)
+			})
+		}
 		go s.Serve(l)
 		t.Cleanup(func() { s.Close() })
 		if !c.own {

@@ -236,7 +236,7 @@ func TestMuchData(t *testing.T) {
 	serviceToken(t, w)
 	dir := t.TempDir()
 	addr := startSSHD(t, sshd, dir)
-	w.Apps["ssh.example.com"].Set(func(a *accesstest.App) { a.TCP = accesstest.DialTCP(addr) })
+	w.Apps["ssh.example.com"].Set(func(a *accesstest.App) { a.TCP = accesstest.DialTCP(addr); connector(a) })
 	config := sshConfig(t, dir)
 	big := filepath.Join(dir, "big")
 	want := writeRandom(t, big, size)
