@@ -24,10 +24,11 @@ func NewApp(env *Env) *cli.App {
 // Run parses env.Args and runs the command that they name.
 //
 // Flags may stand before and after arguments; flags of the application may stand after the command, too; after "--" all is
-// argument, see [AfterDash]. -h and --help print the help of the command that they stand in, and --version the version. What goes
+// argument, see [AfterDash], and so is all after a command with SkipFlagParsing, unless the first of it asks for help. -h and --help
+// print the help of the command that they stand in, and --version the version. What goes
 // wrong before an Action begins is a [UsageError].
 func Run(ctx context.Context, env *Env, app *cli.App) error {
-	tamed := &tamedApp{env: env, app: app}
+	tamed := &tamedApp{env: env, app: app, verbatim: map[*cli.Command]bool{}}
 	tamed.tame()
 	line, err := tamed.parse(env.Args)
 	if err != nil {
@@ -64,6 +65,10 @@ type tamedApp struct {
 	env     *Env
 	app     *cli.App
 	started bool // an Action or Before of ours has run
+
+	// verbatim are the commands with SkipFlagParsing, which get the words after them
+	// as they are.
+	verbatim map[*cli.Command]bool
 }
 
 // tame takes urfave/cli's habits away: exits inside the library, help on standard output after an error, a "help" command
@@ -87,6 +92,9 @@ func (t *tamedApp) tameCommands(commands []*cli.Command, parents []*cli.Command)
 	for _, c := range commands {
 		path := append(parents[:len(parents):len(parents)], c)
 		c.HideHelp, c.HideHelpCommand = true, true
+		if c.SkipFlagParsing {
+			t.verbatim[c], c.SkipFlagParsing = true, false // parse puts "--" before them
+		}
 		c.Action = t.wrap(c.Action, len(c.Subcommands) > 0, path)
 		if c.Before != nil {
 			c.Before = cli.BeforeFunc(t.wrap(cli.ActionFunc(c.Before), false, nil))

@@ -158,6 +158,38 @@ func testApp(env *Env) *cli.App {
 	return app
 }
 
+// A command that hands its words on to another program gets them as they are.
+func TestVerbatim(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want []string
+		help bool
+	}{
+		{[]string{"--global=1", "wrap", "-H", "a: b", "--version", "x", "--", "y"}, []string{"-H", "a: b", "--version", "x", "--", "y"}, false},
+		{[]string{"wrap"}, nil, false},
+		{[]string{"wrap", "--help"}, nil, true},
+		{[]string{"wrap", "x", "--help"}, []string{"x", "--help"}, false},
+	} {
+		env := newTestEnv(tt.args...)
+		app := NewApp(&env.Env)
+		app.Flags = []cli.Flag{&cli.StringFlag{Name: "global"}}
+		var got []string
+		app.Commands = []*cli.Command{{Name: "wrap", Usage: "wrap it", SkipFlagParsing: true, Action: func(c *cli.Context) error {
+			got = c.Args().Slice()
+			return nil
+		}}}
+		if err := Run(t.Context(), &env.Env, app); err != nil {
+			t.Errorf("%q: %v", tt.args, err)
+		}
+		if help := strings.Contains(env.stdout.String(), "wrap it"); help != tt.help {
+			t.Errorf("%q: help %t", tt.args, help)
+		}
+		if strings.Join(got, "|") != strings.Join(tt.want, "|") {
+			t.Errorf("%q: got %q", tt.args, got)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	const dial = `usage: prog dial [FLAGS] HOST
 

@@ -28,6 +28,7 @@ func (t *tamedApp) parse(args []string) (commandLine, error) {
 	var plain []string
 	delete(t.app.Metadata, dashKey)
 
+words:
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
@@ -40,6 +41,13 @@ func (t *tamedApp) parse(args []string) (commandLine, error) {
 				line.commands = append(line.commands, c)
 				levels = append(levels, level{name: arg, flags: c.Flags})
 				commands = c.Subcommands
+				if t.verbatim[c] {
+					// What follows is another program's to read, but for a plain call for help.
+					if plain = args[i+1:]; len(plain) > 0 && (plain[0] == "--help" || plain[0] == "-h") {
+						line.help, plain = true, nil
+					}
+					break words
+				}
 				continue
 			}
 			if arg == "help" && len(plain) == 0 && len(commands) > 0 {
