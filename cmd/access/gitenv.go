@@ -43,15 +43,22 @@ func (v variable) apply(environ []string) []string {
 // credentialOf returns the credential of a host that a person named on our command
 // line, tried by one request if it is a service token, and the policy it came by.
 func credentialOf(ctx context.Context, d *door.Door, o access.Origin, u *url.URL) (access.Credential, access.Policy, error) {
-	p := d.Policy(door.Caller{Origin: o, Named: true, CheckEvery: 5 * time.Minute})
+	cr, p, _, err := triedCredential(ctx, d, o, u)
+	return cr, p, err
+}
+
+// triedCredential is credentialOf, and tells whether the server behind Access was
+// seen to want a login of its own, too.
+func triedCredential(ctx context.Context, d *door.Door, o access.Origin, u *url.URL) (cr access.Credential, p access.Policy, ownLogin bool, err error) {
+	p = d.Policy(door.Caller{Origin: o, Named: true, CheckEvery: 5 * time.Minute})
 	if n, _, err := gitnote.Load(d, o); err == nil && n.Cookie == gitnote.CookieAccepted {
 		p.JWT = true // leaves Authorization to a login of the server's own
 	}
-	cr, err := d.Client.Credential(ctx, u, p)
+	cr, err = d.Client.Credential(ctx, u, p)
 	if err == nil && cr.Kind == access.ServiceToken {
-		err = probe(ctx, d, u, p)
+		ownLogin, err = probeLogin(ctx, d, u, p)
 	}
-	return cr, p, err
+	return cr, p, ownLogin, err
 }
 
 // gitVariables are what git and git-lfs need in their environment to send the
@@ -63,14 +70,18 @@ func gitVariables(env *cli.Env, c *urfave.Context, hosts []string) (vars []varia
 		return nil, nil, err
 	}
 	var creds []access.Credential
+	var logins []access.Origin
 	for _, h := range hosts {
 		o, u, err := parseHost(h)
 		if err != nil {
 			return nil, nil, err
 		}
-		cr, _, err := credentialOf(c.Context, d, o, u)
+		cr, _, ownLogin, err := triedCredential(c.Context, d, o, u)
 		if err != nil {
 			return nil, nil, err
+		}
+		if ownLogin {
+			logins = append(logins, o)
 		}
 		if cr.Kind == access.None {
 			continue
@@ -93,6 +104,11 @@ func gitVariables(env *cli.Env, c *urfave.Context, hosts []string) (vars []varia
 	var settings []setting
 	for _, cr := range creds {
 		settings = append(settings, gitSettings(d, cr, git.Version)...)
+	}
+	for _, o := range logins {
+		// Asked for its login first, git-lfs sends no second request after a 401. Up
+		// to 3.6 that one has each extra header twice, which Access refuses.
+		settings = append(settings, setting{key: "lfs." + string(o) + ".access", value: "basic"})
 	}
 	vars = asVariables(environ, git.Version, settings)
 	if slices.ContainsFunc(creds, func(cr access.Credential) bool { return printedByTraces(git.Version, cr) }) {

@@ -25,6 +25,11 @@ func serviceTokenCommand(env *cli.Env) *urfave.Command {
 	return &urfave.Command{
 		Name:  "service-token",
 		Usage: "keep service tokens, each bound to a host",
+		Description: `A service token is a client id and a secret that let a program in where no person is.
+Here each is bound to one host, and goes to no other.
+
+  access service-token add ci.example.com      asks for both halves
+  access service-token test ci.example.com     what the edge says to it`,
 		Subcommands: []*urfave.Command{
 			{
 				Name: "add", Usage: "store a service token for a host", ArgsUsage: "HOST",
@@ -33,7 +38,8 @@ file; it never stands on the command line. The token goes to HOST and to no othe
 host, and from then on HOST is used with it alone: no person is asked.
 
   access service-token add --client-id ID.access git.example.com
-  access service-token add --client-id ID.access --secret-file FILE git.example.com`,
+  access service-token add --client-id ID.access --secret-file FILE git.example.com
+  access service-token add --client-id ID.access --expires 2027-01-31 git.example.com < FILE`,
 				Flags: []urfave.Flag{
 					&urfave.StringFlag{Name: "client-id", Usage: "client `ID` of the token; asked for if missing"},
 					&urfave.StringFlag{Name: "secret-file", Usage: "read the client secret from `FILE`"},
@@ -44,11 +50,21 @@ host, and from then on HOST is used with it alone: no person is asked.
 			},
 			{
 				Name: "list", Usage: "list the stored service tokens",
+				Description: `Shows host, client id, and when each was added and ends; never a secret. It asks no
+server: access service-token test does.
+
+  access service-token list
+  access service-token list --json`,
 				Flags:  []urfave.Flag{&urfave.BoolFlag{Name: "json", Usage: "print JSON"}},
 				Action: func(c *urfave.Context) error { return serviceTokenList(env, c) },
 			},
+			serviceTokenTestCommand(env),
 			{
 				Name: "remove", Usage: "forget the service token of a host", ArgsUsage: "HOST",
+				Description: `Takes the service token of HOST out of the keyring. The token itself stays valid: your
+administrator ends it.
+
+  access service-token remove ci.example.com`,
 				Action: func(c *urfave.Context) error { return serviceTokenRemove(env, c) },
 			},
 		},
@@ -96,15 +112,22 @@ func tryServiceToken(c *urfave.Context, env *cli.Env, o access.Origin, u *url.UR
 
 // probe sends one HEAD request to u and returns what Access has against it.
 func probe(ctx context.Context, d *door.Door, u *url.URL, p access.Policy) error {
+	_, err := probeLogin(ctx, d, u, p)
+	return err
+}
+
+// probeLogin is probe, and tells whether the server behind Access wants a login of
+// its own there.
+func probeLogin(ctx context.Context, d *door.Door, u *url.URL, p access.Policy) (ownLogin bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, u.String(), nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	resp, err := d.Client.Transport(nil, p).RoundTrip(req)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return resp.Body.Close()
+	return resp.StatusCode == http.StatusUnauthorized, resp.Body.Close()
 }
 
 // readServiceToken asks on the terminal for what was not given. Without a terminal
