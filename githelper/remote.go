@@ -210,7 +210,7 @@ func WithoutTraces(environ []string) (clean, dropped []string) {
 		name, value, _ := strings.Cut(kv, "=")
 		if !slices.Contains(traces, name) {
 			clean = append(clean, kv)
-		} else if value != "" && value != "0" && value != "false" {
+		} else if value != "" && value != "0" && value != "false" || name == "GIT_CURL_VERBOSE" { // set to anything (http.c)
 			dropped = append(dropped, name)
 		}
 	}

@@ -119,15 +119,37 @@ func (h *helper) credential(ctx context.Context, t *host, every time.Duration) (
 		return t.Client.Credential(ctx, t.url, p)
 	}
 	cr, err := h.cookie(ctx, t, p)
+	var login *access.LoginRequiredError
 	switch {
+	case errors.As(err, &login) && !tokens && t.forgotToken():
+		return cr, &cli.Error{Err: err, Hints: forgotToken(t.origin), Code: cli.ExitLoginRequired}
 	case !errors.Is(err, errNoCookie):
 		return cr, err
 	case t.note.OwnLogin:
 		return cr, gitnote.LoginError(t.origin)
+	case !tokens && t.forgotToken():
+		return cr, &cli.Error{
+			Err:   fmt.Errorf("git has dropped the token of %s in the middle of the command and takes no other; the application refuses a session cookie", t.origin.Host()),
+			Hints: forgotToken(t.origin),
+		}
 	case !tokens:
 		return cr, gitnote.TokenError(t.origin, "this git", t.reads)
 	}
 	return t.Client.Credential(ctx, t.url, p)
+}
+
+// forgotToken reports whether the git that asks could have sent a token: what it took for a redirect made it forget the one that it had,
+// and a request by POST that is refused then has it ask for a name and a password only (remote-curl.c, http_reauth_prepare). libcurl 8.23
+// makes it take a user name in the URL for a redirect.
+func (t *host) forgotToken() bool {
+	v, err := githelper.ParseVersion("git version " + t.note.Git.Version)
+	return err == nil && v.Bearer() && len(t.req.WWWAuth) > 0
+}
+
+func forgotToken(o access.Origin) []string {
+	return []string{
+		fmt.Sprintf("git forgets it after a redirect, and newer ones after a user name in the URL: use the URL https://%s/… that it leads to, without a name", o.Host()),
+	}
 }
 
 func (h *helper) policy(t *host, every time.Duration) access.Policy {
