@@ -2,6 +2,7 @@ package githelper
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,20 +71,47 @@ const loginVersion = 1
 // loginEntry is what the store holds about a protocol and host, the newest login first.
 type loginEntry struct {
 	V        int     `json:"v"`
-	Protocol string  `json:"protocol"`
-	Host     string  `json:"host"`
+	Protocol octets  `json:"protocol"`
+	Host     octets  `json:"host"`
 	Logins   []login `json:"logins"`
 }
 
 type login struct {
-	Path       string    `json:"path,omitempty"`
-	Username   *string   `json:"username,omitempty"`
-	Password   *string   `json:"password,omitempty"`
-	AuthType   string    `json:"authtype,omitempty"`
-	Credential string    `json:"credential,omitempty"`
+	Path       octets    `json:"path,omitempty"`
+	Username   *octets   `json:"username,omitempty"`
+	Password   *octets   `json:"password,omitempty"`
+	AuthType   octets    `json:"authtype,omitempty"`
+	Credential octets    `json:"credential,omitempty"`
 	Expiry     time.Time `json:"expiry,omitzero"`
-	Refresh    string    `json:"refresh_token,omitempty"`
+	Refresh    octets    `json:"refresh_token,omitempty"`
 	Stored     time.Time `json:"stored,omitzero"`
+}
+
+// octets is text of git's, which need not be UTF-8. JSON would replace what is not.
+type octets string
+
+func (o octets) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, []byte(o)), nil
+}
+
+func (o *octets) UnmarshalText(b []byte) error {
+	b, err := base64.StdEncoding.DecodeString(string(b))
+	*o = octets(b)
+	return err
+}
+
+func octetsOf(s *string) *octets {
+	if s == nil {
+		return nil
+	}
+	return new(octets(*s))
+}
+
+func (o *octets) text() *string {
+	if o == nil {
+		return nil
+	}
+	return new(string(*o))
 }
 
 // Get answers a request. The answer is nil if nothing is kept for it. Of a login that has expired only the user name and the refresh
@@ -100,30 +128,30 @@ func (l *Logins) Get(ctx context.Context, r *Request) (*Response, error) {
 	var ended *Response
 	for _, k := range e.Logins {
 		switch usable := k.Password != nil || k.AuthType != "" && r.Can(CapabilityAuthType); {
-		case k.Path != r.Path || !k.isOf(r) || !usable:
+		case string(k.Path) != r.Path || !k.isOf(r) || !usable:
 		case !k.expired(l.now()):
 			return k.answer(r), nil
 		case ended == nil && k.Refresh != "" && k.Username != nil:
-			ended = &Response{Request: r, Username: k.Username, RefreshToken: NewSecret(k.Refresh)}
+			ended = &Response{Request: r, Username: k.Username.text(), RefreshToken: NewSecret(string(k.Refresh))}
 		}
 	}
 	return ended, nil
 }
 
 func (k *login) answer(r *Request) *Response {
-	a := &Response{Request: r, Username: k.Username, Expiry: k.Expiry, RefreshToken: NewSecret(k.Refresh)}
+	a := &Response{Request: r, Username: k.Username.text(), Expiry: k.Expiry, RefreshToken: NewSecret(string(k.Refresh))}
 	if k.AuthType != "" && r.Can(CapabilityAuthType) {
-		a.Auth = &Auth{Type: k.AuthType, Credential: NewSecret(k.Credential)}
+		a.Auth = &Auth{Type: string(k.AuthType), Credential: NewSecret(string(k.Credential))}
 	}
 	if k.Username != nil && k.Password != nil {
-		a.Login, a.Username = &Login{Username: *k.Username, Password: NewSecret(*k.Password)}, nil
+		a.Login, a.Username = &Login{Username: string(*k.Username), Password: NewSecret(string(*k.Password))}, nil
 	}
 	return a
 }
 
 // isOf reports whether the login is that of the request's user, if it names one.
 func (k *login) isOf(r *Request) bool {
-	return !r.Has("username") || k.Username != nil && *k.Username == r.Username
+	return !r.Has("username") || k.Username != nil && string(*k.Username) == r.Username
 }
 
 func (k *login) expired(now time.Time) bool { return !k.Expiry.IsZero() && !now.Before(k.Expiry) }
@@ -133,15 +161,15 @@ func (k *login) expired(now time.Time) bool { return !k.Expiry.IsZero() && !now.
 // not written again: git says "store" after every request that worked.
 func (l *Logins) Save(ctx context.Context, r *Request) (bool, error) {
 	protocol, host, ok := loginPlace(r)
-	k := login{Path: r.Path, Expiry: r.PasswordExpiry, Refresh: r.RefreshToken.Reveal()}
+	k := login{Path: octets(r.Path), Expiry: r.PasswordExpiry, Refresh: octets(r.RefreshToken.Reveal())}
 	if r.Has("username") {
-		k.Username = new(r.Username)
+		k.Username = new(octets(r.Username))
 		if r.Has("password") {
-			k.Password = new(r.Password.Reveal())
+			k.Password = new(octets(r.Password.Reveal()))
 		}
 	}
 	if r.Can(CapabilityAuthType) && r.AuthType != "" && !r.Credential.Empty() {
-		k.AuthType, k.Credential = r.AuthType, r.Credential.Reveal()
+		k.AuthType, k.Credential = octets(r.AuthType), octets(r.Credential.Reveal())
 	}
 	if !ok || r.Ephemeral || k.Password == nil && k.AuthType == "" || k.expired(l.now()) {
 		return false, nil
@@ -186,7 +214,7 @@ func (k login) sameSecret(other login) bool {
 	return equalText(k.Password, other.Password) && k.AuthType == other.AuthType && k.Credential == other.Credential
 }
 
-func equalText(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+func equalText(a, b *octets) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // Erase removes the logins that fit the request: those with its path, user name, password and credential, as far as it gives them. A
 // password that differs is not the one that was refused, and stays (git 2.42 has its own helpers do so).
@@ -198,9 +226,9 @@ func (l *Logins) Erase(ctx context.Context, r *Request) error {
 	return l.change(ctx, protocol, host, func(e *loginEntry) bool {
 		before := len(e.Logins)
 		e.Logins = slices.DeleteFunc(e.Logins, func(k login) bool {
-			return (r.Path == "" || k.Path == r.Path) && k.isOf(r) &&
-				(!r.Has("password") || k.Password != nil && *k.Password == r.Password.Reveal()) &&
-				(!r.Has("credential") || k.AuthType != "" && k.Credential == r.Credential.Reveal())
+			return (r.Path == "" || string(k.Path) == r.Path) && k.isOf(r) &&
+				(!r.Has("password") || k.Password != nil && string(*k.Password) == r.Password.Reveal()) &&
+				(!r.Has("credential") || k.AuthType != "" && string(k.Credential) == r.Credential.Reveal())
 		})
 		return len(e.Logins) < before
 	})
@@ -235,14 +263,14 @@ func (l *Logins) All(ctx context.Context) ([]StoredLogin, error) {
 
 func (e *loginEntry) stored(k login) StoredLogin {
 	s := StoredLogin{
-		Protocol: e.Protocol, Host: e.Host, Path: k.Path, Username: k.Username,
-		Expiry: k.Expiry, RefreshToken: NewSecret(k.Refresh), Stored: k.Stored,
+		Protocol: string(e.Protocol), Host: string(e.Host), Path: string(k.Path), Username: k.Username.text(),
+		Expiry: k.Expiry, RefreshToken: NewSecret(string(k.Refresh)), Stored: k.Stored,
 	}
 	if k.Password != nil {
-		s.Password = new(NewSecret(*k.Password))
+		s.Password = new(NewSecret(string(*k.Password)))
 	}
 	if k.AuthType != "" {
-		s.Auth = &Auth{k.AuthType, NewSecret(k.Credential)}
+		s.Auth = &Auth{string(k.AuthType), NewSecret(string(k.Credential))}
 	}
 	return s
 }
@@ -262,12 +290,12 @@ func (l *Logins) Add(ctx context.Context, s StoredLogin, replace bool) (Addition
 	if err := s.check(); err != nil {
 		return 0, err
 	}
-	k := login{Path: s.Path, Username: s.Username, Expiry: s.Expiry, Refresh: s.RefreshToken.Reveal()}
+	k := login{Path: octets(s.Path), Username: octetsOf(s.Username), Expiry: s.Expiry, Refresh: octets(s.RefreshToken.Reveal())}
 	if s.Password != nil {
-		k.Password = new(s.Password.Reveal())
+		k.Password = new(octets(s.Password.Reveal()))
 	}
 	if s.Auth != nil {
-		k.AuthType, k.Credential = s.Auth.Type, s.Auth.Credential.Reveal()
+		k.AuthType, k.Credential = octets(s.Auth.Type), octets(s.Auth.Credential.Reveal())
 	}
 	protocol, host := canonical(s.Protocol, s.Host)
 	done := Present
@@ -350,10 +378,10 @@ func (l *Logins) load(ctx context.Context, protocol, host string) (*loginEntry, 
 	e, err := l.read(ctx, loginKey(protocol, host))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &loginEntry{V: loginVersion, Protocol: protocol, Host: host}, nil
+		return &loginEntry{V: loginVersion, Protocol: octets(protocol), Host: octets(host)}, nil
 	case err != nil:
 		return nil, err
-	case e.Protocol != protocol || e.Host != host:
+	case string(e.Protocol) != protocol || string(e.Host) != host:
 		return nil, fmt.Errorf("githelper: what is kept for %s://%s is another host's", protocol, host)
 	}
 	return e, nil
@@ -366,15 +394,15 @@ func (l *Logins) read(ctx context.Context, key string) (*loginEntry, error) {
 	}
 	var head struct { // alone: what comes after may be anything in a newer version
 		V        int    `json:"v"`
-		Protocol string `json:"protocol"`
-		Host     string `json:"host"`
+		Protocol octets `json:"protocol"`
+		Host     octets `json:"host"`
 	}
 	e := &loginEntry{}
 	switch err := json.Unmarshal(b, &head); {
 	case err != nil || head.V < 1:
 		return nil, fmt.Errorf("githelper: what is kept under %q is no login", key) // a JSON error would quote what it read
 	case head.V > loginVersion:
-		return nil, &NewerLoginsError{head.Protocol, head.Host, head.V}
+		return nil, &NewerLoginsError{string(head.Protocol), string(head.Host), head.V}
 	case json.Unmarshal(b, e) != nil:
 		return nil, fmt.Errorf("githelper: what is kept under %q is no login", key)
 	}

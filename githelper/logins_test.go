@@ -271,6 +271,10 @@ var loginCases = []struct {
 		{"get", "protocol=cert host= path=/home/me/client.pem", "username= password=q"},
 		{"get", "protocol=cert host= path=/home/me/other.pem", ""},
 	}},
+	{"bytes that are no text", []loginStep{
+		{"store", "protocol=https host=h.tld username=u\xe9 path=\xff password=p\xff\xfe", ""},
+		{"get", "protocol=https host=h.tld path=\xff", "username=u\xe9 password=p\xff\xfe"},
+	}},
 	{"names that are like keys", []loginStep{
 		{"store", "protocol=https host=a/b username=u password=1", ""},
 		{"store", "protocol=https host=a%2Fb username=u password=2", ""},
@@ -352,7 +356,7 @@ func TestLoginsAtOnce(t *testing.T) {
 
 func TestLoginsOfANewerVersion(t *testing.T) {
 	b := newLoginBed(t)
-	const newer = `{"v":2,"protocol":"https","host":"h.tld","logins":"in another form"}`
+	const newer = `{"v":2,"protocol":"aHR0cHM=","host":"aC50bGQ=","logins":"in another form"}`
 	key := loginKey("https", "h.tld")
 	b.store.m[key] = []byte(newer)
 	b.do("store", "protocol=https host=other.tld username=u password=p")
@@ -376,7 +380,7 @@ func TestLoginsOfANewerVersion(t *testing.T) {
 	if string(b.store.m[key]) != newer {
 		t.Errorf("it is now %s", b.store.m[key])
 	}
-	for _, garbage := range []string{"", "{}", "null", "x", `{"v":1,"logins":5}`, `{"v":1,"protocol":"https","host":"evil.tld","logins":[{"username":"u","password":"hunter2"}]}`} {
+	for _, garbage := range []string{"", "{}", "null", "x", `{"v":1,"logins":5}`, `{"v":1,"protocol":"aHR0cHM=","host":"ZXZpbA==","logins":[{"username":"dQ==","password":"dQ=="}]}`, `{"v":1,"protocol":"https","host":"hunter2"}`} {
 		b.store.m[key] = []byte(garbage)
 		if a, err := b.l.Get(t.Context(), r); a != nil || err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v, %v", garbage, a, err)
