@@ -31,6 +31,11 @@ type Policy struct {
 	// when it was last seen accepted longer ago than this. git never tells that
 	// Access refused a session.
 	CheckEvery time.Duration
+	// Keep, if above zero, lets a [Client.Transport] use a credential for so long
+	// without asking the Store, and has one request obtain it while the others wait:
+	// for a program with many requests at once. A logout in another process is
+	// noticed so much later.
+	Keep time.Duration
 	// AcceptTeam pins this team domain in place of another one.
 	AcceptTeam string
 }

@@ -1,10 +1,12 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 )
 
 // Transport returns a RoundTripper that attaches a credential to each request for
@@ -25,21 +27,25 @@ func (c *Client) Transport(base http.RoundTripper, p Policy) http.RoundTripper {
 	if base == nil {
 		base = c.cfg.Transport
 	}
-	return &transport{c, base, p}
+	t := &transport{client: c, base: base, policy: p}
+	if p.Keep > 0 {
+		t.grants = &grants{client: c, policy: p}
+	}
+	return t
 }
 
 type transport struct {
 	client *Client
 	base   http.RoundTripper
 	policy Policy
+	grants *grants // nil: nothing is kept
 }
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, cr, answer, err := t.send(req, t.policy)
+	resp, held, cr, answer, err := t.send(req)
 	if err != nil {
 		return nil, err
 	}
-	again := t.policy
 	switch answer.Kind {
 	case AnswerLogin, AnswerOAuth:
 		if t.client.ofOrigin(req.Context(), cr, req.URL, answer) {
@@ -51,7 +57,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if cr.Fresh() {
 			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: notAccepted(cr, req), StatusCode: answer.StatusCode})
 		}
-		if err := t.client.refused(req.Context(), cr, req.URL); err != nil {
+		refused := t.client.refused
+		if held != nil {
+			refused = func(ctx context.Context, cr Credential, u *url.URL) error { return t.grants.refused(ctx, held, cr, u) }
+		}
+		if err := refused(req.Context(), cr, req.URL); err != nil {
 			return nil, t.refuse(resp, err)
 		}
 	case AnswerServiceOnly, AnswerUnauthorized, AnswerForbidden:
@@ -64,7 +74,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, t.refuse(resp, &LoginRequiredError{App: cr.App, Reason: "the session was refused and the request cannot be sent twice"})
 	}
 	discard(resp)
-	resp, cr, answer, err = t.send(second, again)
+	resp, _, cr, answer, err = t.send(second)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +106,12 @@ func notAccepted(cr Credential, req *http.Request) Cause {
 }
 
 // send obtains a credential, attaches it to a copy of req and reads the answer.
-func (t *transport) send(req *http.Request, p Policy) (*http.Response, Credential, Answer, error) {
-	cr, err := t.client.Credential(req.Context(), req.URL, p)
+func (t *transport) send(req *http.Request) (resp *http.Response, held *grant, cr Credential, answer Answer, err error) {
+	if t.grants != nil {
+		held, cr, err = t.grants.credential(req.Context(), req.URL)
+	} else {
+		cr, err = t.client.Credential(req.Context(), req.URL, t.policy)
+	}
 	if err == nil && cr.Kind == Bearer && req.Header.Get("Authorization") != "" {
 		err = &RefusedError{App: cr.App, Cause: NotWithOAuth, Detail: "the request has an Authorization header of its own"}
 	}
@@ -105,7 +119,7 @@ func (t *transport) send(req *http.Request, p Policy) (*http.Response, Credentia
 		if req.Body != nil {
 			req.Body.Close() // RoundTripper's contract
 		}
-		return nil, cr, Answer{}, err
+		return nil, held, cr, Answer{}, err
 	}
 	out := req.Clone(req.Context())
 	if !cr.Apply(out) && cr.Kind != None {
@@ -113,13 +127,13 @@ func (t *transport) send(req *http.Request, p Policy) (*http.Response, Credentia
 		if req.Body != nil {
 			req.Body.Close()
 		}
-		return nil, cr, Answer{}, fmt.Errorf("access: the request to %s names the host %q", cr.App.Origin.Host(), cut(req.Host))
+		return nil, held, cr, Answer{}, fmt.Errorf("access: the request to %s names the host %q", cr.App.Origin.Host(), cut(req.Host))
 	}
-	resp, err := t.base.RoundTrip(out)
+	resp, err = t.base.RoundTrip(out)
 	if err != nil {
-		return nil, cr, Answer{}, err
+		return nil, held, cr, Answer{}, err
 	}
-	return resp, cr, ReadAnswer(resp), nil
+	return resp, held, cr, ReadAnswer(resp), nil
 }
 
 // final tells what a 401 or 403 means, given what was presented.
