@@ -31,6 +31,7 @@ session in the system's keyring, and gives it to git, ssh and other programs.
 		statusCommand(env),
 		doctorCommand(env),
 		tokenCommand(env),
+		whoamiCommand(env),
 		curlCommand(env),
 		serviceTokenCommand(env),
 		runCommand(env),

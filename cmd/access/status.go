@@ -24,7 +24,11 @@ func statusCommand(env *cli.Env) *urfave.Command {
 		Description: `Shows the hosts with a session, a service token or a password that is kept for git
 (git-credential-access --store), and where the secrets are kept and why there.
 ACCESS_KEYSTORE names another store: secret-service, keychain, wincred, pass, keyctl
-or file. It asks no server.`,
+or file. It asks no server. A service token that ends within a week gets a warning, if its end
+was told: access service-token add --expires.
+
+  access status
+  access status --json`,
 		Flags:  []urfave.Flag{&urfave.BoolFlag{Name: "json", Usage: "print JSON"}},
 		Action: func(c *urfave.Context) error { return status(env, c) },
 	}
@@ -118,7 +122,7 @@ func status(env *cli.Env, c *urfave.Context) error {
 	}
 	for _, h := range report.Hosts {
 		if h.Mode == string(access.ModeServiceToken) && !h.Expiry.IsZero() && h.Expiry.Sub(now) < warnBefore {
-			env.Warn("the service token %s for %s ends on %s", h.Account, h.Host, h.Expiry.Format(time.DateOnly))
+			env.Warn("the service token %s for %s ends on %s; have it renewed, then: access service-token add %s", h.Account, h.Host, h.Expiry.Format(time.DateOnly), h.Host)
 		}
 	}
 	return report.print(env, now)
@@ -150,13 +154,13 @@ func (r *statusReport) print(env *cli.Env, now time.Time) error {
 	w := tabwriter.NewWriter(env.Stdout, 0, 8, 2, ' ', 0)
 	for i, h := range r.Hosts {
 		if i == 0 {
-			fmt.Fprintln(w, "HOST\tMODE\tWHO\tENDS IN\tRENEWABLE\tSOURCE")
+			fmt.Fprintln(w, "HOST\tMODE\tWHO\tENDS IN\tSTORE\tRENEWABLE")
 		}
 		renewable := "no"
 		if h.Renewable {
 			renewable = "yes"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", h.Host, h.Mode, orDash(h.Account), endsIn(h.Expiry, now), renewable, h.Source)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", h.Host, h.Mode, orDash(h.Account), endsIn(h.Expiry, now), r.storeOf(h), renewable)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -170,6 +174,14 @@ func (r *statusReport) print(env *cli.Env, now time.Time) error {
 	}
 	_, err := fmt.Fprintf(env.Stdout, "\nstore: %s (%s; %s)\n       %s\n", r.Store.Backend, r.Store.Location, sealed, r.Store.Why)
 	return err
+}
+
+// storeOf says where a secret is: the keyring by its name, or a variable.
+func (r *statusReport) storeOf(h statusHost) string {
+	if h.Source == "keystore" {
+		return r.Store.Backend
+	}
+	return h.Source
 }
 
 func orDash(s string) string {

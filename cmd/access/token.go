@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -20,9 +22,11 @@ func tokenCommand(env *cli.Env) *urfave.Command {
 asked to log in: without a session it prints nothing and exits with 3.
 
   curl --header "cf-access-token: $(access token wiki.example.com)" https://wiki.example.com/
+  access token --json wiki.example.com      the header it belongs into, and its end, too
 
 A token of Managed OAuth belongs into "Authorization: Bearer". Handle it like a
-password: it opens the host until it expires.`,
+password: it opens the host until it expires. "access curl" needs no token.`,
+		Flags:  []urfave.Flag{&urfave.BoolFlag{Name: "json", Usage: "print JSON"}},
 		Action: func(c *urfave.Context) error { return token(env, c) },
 	}
 }
@@ -48,6 +52,22 @@ func token(env *cli.Env, c *urfave.Context) error {
 		}
 		return err
 	}
+	if c.Bool("json") {
+		t := tokenOutput{Host: cr.App.Origin.Host(), Token: cr.Token().Reveal(), Header: "cf-access-token", Expiry: cr.Expiry}
+		if cr.Kind == access.Bearer {
+			t.Header, t.Scheme = "Authorization", "Bearer"
+		}
+		return json.NewEncoder(env.Stdout).Encode(t)
+	}
 	_, err = fmt.Fprintln(env.Stdout, cr.Token().Reveal())
 	return err
+}
+
+// tokenOutput is the JSON of `access token`.
+type tokenOutput struct {
+	Host   string    `json:"host"`
+	Token  string    `json:"token"`
+	Header string    `json:"header"`           // that it belongs into
+	Scheme string    `json:"scheme,omitempty"` // before it in the header
+	Expiry time.Time `json:"expires,omitzero"`
 }
