@@ -154,3 +154,19 @@ func TestTransportKeepsEachApplicationsOwn(t *testing.T) {
 		}
 	}
 }
+
+// A session of a login that this very Transport made is renewed as any other when it ends later.
+func TestTransportKeepsNothingFresh(t *testing.T) {
+	b := newBed(t)
+	app := b.app(accesstest.App{Allow: true})
+	p := ask
+	p.Keep = time.Hour
+	web := &http.Client{Transport: b.client(nil).Transport(nil, p)}
+	if errs := all(web, 1, page1); errs != nil {
+		t.Fatal(errs)
+	}
+	app.Revoke()
+	if errs := all(web, 1, page1); errs != nil {
+		t.Fatal(errs)
+	}
+}
