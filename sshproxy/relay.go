@@ -117,7 +117,10 @@ func (r *relay) run(ctx context.Context, linger time.Duration) (End, error) {
 		down <- ending{end, err}
 	}()
 	gone := make(chan struct{})
-	watch := r.out.watch(gone)
+	var watch *watcher
+	if !r.oneSocket() {
+		watch = r.out.watch(gone)
+	}
 
 	var e ending
 	var lingering <-chan time.Time
@@ -129,6 +132,9 @@ func (r *relay) run(ctx context.Context, linger time.Duration) (End, error) {
 			if err != nil {
 				e, over = ending{EndFailed, err}, true
 				break
+			}
+			if watch == nil {
+				watch = r.out.watch(gone)
 			}
 			if linger > 0 {
 				lingering = time.After(linger)
@@ -149,7 +155,9 @@ func (r *relay) run(ctx context.Context, linger time.Duration) (End, error) {
 	}
 
 	// Wake and wait for all that can be woken.
-	watch.stop()
+	if watch != nil {
+		watch.stop()
+	}
 	r.in.cancel()
 	r.out.cancel()
 	r.conn.Close()
@@ -169,6 +177,19 @@ func (r *relay) run(ctx context.Context, linger time.Duration) (End, error) {
 	r.in.release()
 	r.out.release()
 	return e.end, e.err
+}
+
+// oneSocket reports whether in and out are one connection, as for a listener. Its
+// reading half tells when the other side is gone, until it has ended; a watcher
+// costs a thread and two descriptors.
+func (r *relay) oneSocket() bool {
+	switch c := r.in.Reader.(type) {
+	case *net.TCPConn:
+		return r.out.Writer == io.Writer(c)
+	case *net.UnixConn:
+		return r.out.Writer == io.Writer(c)
+	}
+	return false
 }
 
 // up copies the input to the origin. It returns nil when the input has ended, or

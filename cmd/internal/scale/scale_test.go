@@ -207,7 +207,20 @@ func TestManyGets(t *testing.T) {
 	}
 }
 
-var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+var (
+	peak    = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+	threads = regexp.MustCompile(`Threads:\s+(\d+)`)
+)
+
+// number is what the expression finds in a file of /proc, or 0.
+func number(re *regexp.Regexp, s string) int {
+	m := re.FindStringSubmatch(s)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}
 
 // Many connections to one listener, a hundred new ones at a time, each with an echo of its own; what one costs in memory is bounded, and an
 // end of all of them leaves nothing open.
@@ -258,7 +271,7 @@ func TestListenWithManyConnections(t *testing.T) {
 		return len(entries)
 	}
 	if runtime.GOOS != "linux" {
-		status, open = func(string) string { return "VmHWM: 0 kB" }, func() int { return 0 }
+		status, open = func(string) string { return "" }, func() int { return 0 }
 	}
 	before := open()
 	conns := make([]net.Conn, many)
@@ -282,11 +295,14 @@ func TestListenWithManyConnections(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	kB, _ := strconv.Atoi(peak.FindStringSubmatch(status("status"))[1])
+	kB, n := number(peak, status("status")), number(threads, status("status"))
+	if n > many/2 {
+		t.Errorf("%d threads for %d connections", n, many)
+	}
 	if per := kB / many; kB > 20<<10 && per > 160 {
 		t.Errorf("%d kB for each of %d connections", per, many)
 	}
-	t.Logf("%d connections: %d MB at most, %d descriptors", many, kB>>10, open())
+	t.Logf("%d connections: %d MB at most, %d descriptors, %d threads", many, kB>>10, open(), n)
 	for _, c := range conns {
 		if c != nil {
 			c.Close()
