@@ -41,6 +41,7 @@ test: testbed vet
 
 test-full: export ACCESS_TEST_FULL = 1
 test-full: test cross lint fuzz
+	@cat .testbed/matrix.md # of cmd/internal/matrix
 
 cross:
 	@for platform in $(PLATFORMS); do \
