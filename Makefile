@@ -12,7 +12,7 @@ SHELL := bash
 GO ?= go
 GOFMT = $(shell $(GO) env GOROOT)/bin/gofmt
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-SCRIPTS = .ci/run $(wildcard contrib/testbed/install contrib/testbed/newgit)
+SCRIPTS = .ci/run $(wildcard contrib/testbed/install contrib/testbed/newgit contrib/testbed/gitsuite contrib/testbed/mirror)
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME ?= 10s
 
