@@ -108,6 +108,11 @@ func (g *Git) Output(ctx context.Context, args ...string) ([]byte, error) {
 func (g *Git) run(ctx context.Context, stdin []byte, args []string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, g.Path, args...)
 	cmd.Env, cmd.Dir = g.Env, g.Dir
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	// trace2.envVars may name a variable that has a secret, which the git that a person runs by us does not get to see.
+	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], noTrace2...)
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(stdin), &stderr
 	out, err := cmd.Output()

@@ -214,5 +214,8 @@ func WithoutTraces(environ []string) (clean, dropped []string) {
 			dropped = append(dropped, name)
 		}
 	}
-	return append(clean, "GIT_TRACE2=0", "GIT_TRACE2_EVENT=0", "GIT_TRACE2_PERF=0"), dropped
+	return append(clean, noTrace2...), dropped
 }
+
+// noTrace2 switches trace2 off whatever a configuration file says.
+var noTrace2 = []string{"GIT_TRACE2=0", "GIT_TRACE2_EVENT=0", "GIT_TRACE2_PERF=0"}
