@@ -18,6 +18,11 @@ var suspension struct {
 	before, after func()
 }
 
+// ignoreOutputStops lets us put the terminal right when it is no longer ours. Ctrl-C and Ctrl-Z reach git as well as us, and as soon as
+// git has ended or stopped, the shell takes the terminal back: a change of its settings by us would then stop us, or fail, unless
+// SIGTTOU is ignored (tcsetattr(3p)). It stays so, as with SIGTSTP below.
+var ignoreOutputStops = sync.OnceFunc(func() { signal.Ignore(syscall.SIGTTOU) })
+
 // onSuspend sets what to do when the terminal suspends us, and when we go on.
 //
 // The first call makes us responsible for Ctrl-Z until the process ends: once os/signal has caught SIGTSTP, the runtime keeps its

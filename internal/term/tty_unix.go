@@ -71,12 +71,26 @@ func (t *tty) hideInput(show func()) (restore func() error, err error) {
 	set := func(state *unix.Termios) error {
 		return t.control(func(fd int) error { return unix.IoctlSetTermios(fd, ioctlSetTermios, state) })
 	}
-	onSuspend(func() { set(&before) }, func() { set(&hidden); show() })
+	ignoreOutputStops()
+	done := make(chan struct{})
+	onSuspend(func() { set(&before) }, func() {
+		// A shell lets us go on in the background, too (bg): the terminal is not ours then.
+		for !t.foreground() {
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		set(&hidden)
+		show()
+	})
 	if err := set(&hidden); err != nil {
 		onSuspend(nil, nil)
 		return nil, err
 	}
 	return func() error {
+		close(done)
 		onSuspend(nil, nil)
 		return set(&before)
 	}, nil
