@@ -121,13 +121,21 @@ func (a *asked) ask(ctx context.Context, q question) (githelper.Secret, place, e
 		case err == nil:
 			return githelper.NewSecret(string(b)), p, nil
 		case ctx.Err() != nil:
-			return githelper.Secret{}, nil, context.Cause(ctx)
+			return githelper.Secret{}, nil, ended(ctx)
 		case errors.Is(err, term.ErrNoAnswer), errors.Is(err, pinentry.ErrCanceled), errors.Is(err, dialog.ErrCanceled):
 			return githelper.Secret{}, nil, errNoAnswer
 		}
 		failed = append(failed, err)
 	}
 	return githelper.Secret{}, nil, a.nobody(errors.Join(failed...))
+}
+
+// ended is why the context has: nobody waits any more, or a signal, of which package cli tells.
+func ended(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), caller.ErrGone) {
+		return caller.ErrGone
+	}
+	return ctx.Err()
 }
 
 // errNoAnswer says that the person chose to give none. They know, so that nobody needs to tell them.
@@ -148,7 +156,7 @@ func (a *asked) consent(ctx context.Context) error {
 		case err == nil:
 			return a.say(githelper.NewSecret("yes"))
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return ended(ctx)
 		case errors.Is(err, term.ErrNoAnswer), errors.Is(err, pinentry.ErrCanceled), errors.Is(err, dialog.ErrCanceled), errors.Is(err, errNoAnswer):
 			return errNoAnswer
 		}
@@ -170,7 +178,7 @@ func (a *asked) notice(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return ended(ctx)
 		}
 	}
 	return err
