@@ -23,7 +23,7 @@ func (b *bench) programs(ctx context.Context) error {
 	}
 	all := []*contender{empty(b.world.env)}
 	for _, e := range entries {
-		if !e.Type().IsRegular() {
+		if info, err := os.Stat(filepath.Join(b.bin, e.Name())); err != nil || !info.Mode().IsRegular() {
 			continue
 		}
 		// --version is as little as a program can be asked for.
