@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +27,10 @@ func setupCommand(env *cli.Env) *urfave.Command {
 	return &urfave.Command{
 		Name:  "setup",
 		Usage: "let another program use the session of a host",
+		Description: `Configures git or ssh, once for each host.
+
+  access setup git git.example.com
+  access setup ssh ada@ssh.example.com`,
 		Subcommands: []*urfave.Command{{
 			Name:      "git",
 			Usage:     "configure git for a host",
@@ -47,7 +50,7 @@ URL of a repository, git is tried on it.
 				&urfave.StringFlag{Name: "username", Usage: "your `NAME` at the server behind Access, for git below 2.46"},
 			),
 			Action: func(c *urfave.Context) error { return setupGit(env, c) },
-		}},
+		}, setupSSHCommand(env)},
 	}
 }
 
@@ -460,36 +463,8 @@ func isHelper(v string) bool {
 // storesLogins reports whether it keeps the logins of all servers as well.
 func storesLogins(v string) bool { return isHelper(v) && slices.Contains(strings.Fields(v), "--store") }
 
-// helperPath returns the absolute path of the credential helper: programs of a desktop do not have the PATH of the shell. It is the
-// one in PATH if that is this program's neighbour, since package managers keep the path there the same over upgrades.
-func helperPath() (string, error) {
-	name := helperName
-	if runtime.GOOS == "windows" {
-		name += ".exe"
-	}
-	var beside string
-	if self, err := os.Executable(); err == nil {
-		beside = filepath.Join(filepath.Dir(self), name)
-	}
-	found, err := exec.LookPath(name)
-	if err == nil {
-		found, err = filepath.Abs(found)
-	}
-	a, aerr := os.Stat(beside)
-	if err == nil {
-		b, berr := os.Stat(found)
-		if aerr != nil || berr == nil && os.SameFile(a, b) {
-			return found, nil
-		}
-	}
-	if aerr == nil {
-		return beside, nil
-	}
-	return "", &cli.Error{
-		Err:   fmt.Errorf("%s is neither beside this program nor in PATH", name),
-		Hints: []string{"install it into the same folder as access"},
-	}
-}
+// helperPath returns the absolute path of the credential helper: programs of a desktop do not have the PATH of the shell.
+func helperPath() (string, error) { return neighbour(helperName) }
 
 // editConfig is [githelper.EditConfig] with what to do about a lock that stays.
 func editConfig(file string, edit func([]byte) ([]byte, error)) error {

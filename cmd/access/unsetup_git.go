@@ -18,6 +18,10 @@ func unsetupCommand(env *cli.Env) *urfave.Command {
 	return &urfave.Command{
 		Name:  "unsetup",
 		Usage: "take back what setup did",
+		Description: `Takes the lines of setup out of the configuration of git or ssh again.
+
+  access unsetup git git.example.com
+  access unsetup ssh ssh.example.com`,
 		Subcommands: []*urfave.Command{{
 			Name:      "git",
 			Usage:     "take the lines for a host out of git's configuration",
@@ -30,7 +34,7 @@ stays, too: access logout HOST.
   access unsetup git --dry-run git.example.com   show the change and write nothing`,
 			Flags:  gitScopeFlags(),
 			Action: func(c *urfave.Context) error { return unsetupGit(env, c) },
-		}},
+		}, unsetupSSHCommand(env)},
 	}
 }
 
