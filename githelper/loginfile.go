@@ -2,6 +2,8 @@ package githelper
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"strings"
 )
 
@@ -215,4 +217,48 @@ func netrcWord1(s string) (word, rest string, ok bool) {
 		}
 	}
 	return "", "", false
+}
+
+// DropCredentialLines returns the file of git-credential-store without the lines of the logins that drop says.
+func DropCredentialLines(b []byte, drop func(StoredLogin) bool) []byte {
+	var kept []byte
+	for line := range bytes.Lines(b) {
+		if s, problem := loginOfURL(string(bytes.TrimRight(line, "\r\n"))); problem != "" || !drop(s) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// movedLogin is the form in which a login leaves the machine.
+type movedLogin struct {
+	Protocol octets `json:"protocol"`
+	Host     octets `json:"host"`
+	login
+}
+
+// EncodeLogins returns logins as JSON, with the secrets in clear: it is for what is sealed next.
+func EncodeLogins(logins []StoredLogin) ([]byte, error) {
+	moved := make([]movedLogin, 0, len(logins))
+	for _, s := range logins {
+		moved = append(moved, movedLogin{octets(s.Protocol), octets(s.Host), s.login()})
+	}
+	return json.Marshal(moved)
+}
+
+// DecodeLogins is the inverse of EncodeLogins. Each of the logins can be told to git.
+func DecodeLogins(b []byte) ([]StoredLogin, error) {
+	var moved []movedLogin
+	if json.Unmarshal(b, &moved) != nil {
+		return nil, errors.New("githelper: these are no logins") // a JSON error would quote what it read
+	}
+	var logins []StoredLogin
+	for _, m := range moved {
+		s := (&loginEntry{Protocol: m.Protocol, Host: m.Host}).stored(m.login)
+		if err := s.check(); err != nil {
+			return nil, err
+		}
+		logins = append(logins, s)
+	}
+	return logins, nil
 }

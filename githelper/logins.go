@@ -290,13 +290,7 @@ func (l *Logins) Add(ctx context.Context, s StoredLogin, replace bool) (Addition
 	if err := s.check(); err != nil {
 		return 0, err
 	}
-	k := login{Path: octets(s.Path), Username: octetsOf(s.Username), Expiry: s.Expiry, Refresh: octets(s.RefreshToken.Reveal())}
-	if s.Password != nil {
-		k.Password = new(octets(s.Password.Reveal()))
-	}
-	if s.Auth != nil {
-		k.AuthType, k.Credential = octets(s.Auth.Type), octets(s.Auth.Credential.Reveal())
-	}
+	k := s.login()
 	protocol, host := canonical(s.Protocol, s.Host)
 	done := Present
 	err := l.change(ctx, protocol, host, func(e *loginEntry) bool {
@@ -316,6 +310,17 @@ func (l *Logins) Add(ctx context.Context, s StoredLogin, replace bool) (Addition
 		return e.put(i, k, l.now())
 	})
 	return done, err
+}
+
+func (s *StoredLogin) login() login {
+	k := login{Path: octets(s.Path), Username: octetsOf(s.Username), Expiry: s.Expiry, Refresh: octets(s.RefreshToken.Reveal())}
+	if s.Password != nil {
+		k.Password = new(octets(s.Password.Reveal()))
+	}
+	if s.Auth != nil {
+		k.AuthType, k.Credential = octets(s.Auth.Type), octets(s.Auth.Credential.Reveal())
+	}
+	return k
 }
 
 // check refuses what could not be said to git, or would say something else.

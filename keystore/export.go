@@ -90,8 +90,14 @@ func SealExport(b, passphrase []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// OpenExport returns what was sealed. Its error is an [*ExportError].
-func OpenExport(b, passphrase []byte) ([]byte, error) {
+// sealedExport is a sealed export, taken apart.
+type sealedExport struct {
+	head                    string
+	cost                    argonCost
+	salt, id, nonce, sealed []byte
+}
+
+func parseExport(b []byte) (*sealedExport, error) {
 	text := strings.TrimRight(strings.ReplaceAll(string(b), "\r\n", "\n"), " \n") // mail
 	first, rest, _ := strings.Cut(text, "\n")
 	v, ok := strings.CutPrefix(first, exportMark)
@@ -107,29 +113,45 @@ func OpenExport(b, passphrase []byte) ([]byte, error) {
 	if !ok || !whole {
 		return nil, &ExportError{Cause: CutExport}
 	}
-	var cost argonCost
+	e := &sealedExport{head: first + "\n" + second + "\n"}
 	var fields [3]string
-	if _, err := fmt.Sscanf(second, "argon2id %d %d %d %s %s %s", &cost.passes, &cost.memory, &cost.threads, &fields[0], &fields[1], &fields[2]); err != nil ||
-		cost.passes < 1 || cost.passes > maxExportPasses || cost.memory < 8 || cost.memory > maxExportMemory || cost.threads < 1 || cost.threads > maxExportThreads {
+	c := &e.cost
+	if _, err := fmt.Sscanf(second, "argon2id %d %d %d %s %s %s", &c.passes, &c.memory, &c.threads, &fields[0], &fields[1], &fields[2]); err != nil ||
+		c.passes < 1 || c.passes > maxExportPasses || c.memory < 8 || c.memory > maxExportMemory || c.threads < 1 || c.threads > maxExportThreads {
 		return nil, &ExportError{Cause: DamagedExport}
 	}
-	var binary [4][]byte
-	for i, s := range append(fields[:], strings.ReplaceAll(body, "\n", "")) {
-		if binary[i], err = base64.StdEncoding.DecodeString(s); err != nil {
+	for i, to := range []*[]byte{&e.salt, &e.id, &e.nonce, &e.sealed} {
+		if *to, err = base64.StdEncoding.DecodeString(append(fields[:], strings.ReplaceAll(body, "\n", ""))[i]); err != nil {
 			return nil, &ExportError{Cause: DamagedExport}
 		}
 	}
-	salt, id, nonce, sealed := binary[0], binary[1], binary[2], binary[3]
-	aead, wantID, err := exportKey(passphrase, salt, cost)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(nonce) != aead.NonceSize():
+	if len(e.nonce) != chacha20poly1305.NonceSizeX {
 		return nil, &ExportError{Cause: DamagedExport}
-	case !bytes.Equal(id, wantID):
+	}
+	return e, nil
+}
+
+// CheckExport says what is wrong with a sealed export whatever the passphrase, as far as that can be told without one. Its error is an
+// [*ExportError].
+func CheckExport(b []byte) error {
+	_, err := parseExport(b)
+	return err
+}
+
+// OpenExport returns what was sealed. If it cannot, the error is an [*ExportError].
+func OpenExport(b, passphrase []byte) ([]byte, error) {
+	e, err := parseExport(b)
+	if err != nil {
+		return nil, err
+	}
+	aead, id, err := exportKey(passphrase, e.salt, e.cost)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(id, e.id) {
 		return nil, &ExportError{Cause: WrongPassphrase}
 	}
-	out, err := aead.Open(nil, nonce, sealed, []byte(first+"\n"+second+"\n"))
+	out, err := aead.Open(nil, e.nonce, e.sealed, []byte(e.head))
 	if err != nil {
 		return nil, &ExportError{Cause: DamagedExport}
 	}

@@ -34,6 +34,8 @@ session in the system's keyring, and gives it to git, ssh and other programs.
 		whoamiCommand(env),
 		curlCommand(env),
 		serviceTokenCommand(env),
+		exportCommand(env),
+		importCommand(env),
 		runCommand(env),
 		envCommand(env),
 		proxyCommand(env),

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
 	"github.com/gitaccess/gitaccess/keystore"
 )
@@ -255,6 +256,8 @@ func explainLocal(err error) []string {
 		newer    *keystore.NewerError
 		unusable *keystore.UnusableError
 		corrupt  *keystore.CorruptError
+
+		newerLogins *githelper.NewerLoginsError
 	)
 	switch {
 	case errors.As(err, &locked):
@@ -263,11 +266,11 @@ func explainLocal(err error) []string {
 		return []string{"the keyring hangs, or waits for somebody to unlock it; look for its window, or choose another store: ACCESS_KEYSTORE=file"}
 	case errors.As(err, &sealed):
 		return []string{"the file store was sealed with a key: set ACCESS_KEYSTORE_KEY_FILE or ACCESS_KEYSTORE_PASSPHRASE as when it was written"}
-	case errors.As(err, &newer):
+	case errors.As(err, &newer), errors.As(err, &newerLogins):
 		return []string{"use the newer version that wrote it; nothing was erased"}
 	case errors.As(err, &corrupt):
 		return []string{"forget it and log in again: access logout --all; stored service tokens may have to be added again"}
-	case errors.As(err, &unusable):
+	case errors.As(err, &unusable) && unusable.Backend != "file":
 		return []string{"choose another store: ACCESS_KEYSTORE=file keeps secrets in files that only you can read"}
 	}
 	return explainNetwork(err, "the host")
