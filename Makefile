@@ -2,16 +2,18 @@
 # make demo     the main job, on an Access edge of its own
 # make test     the tests, with all of their set-up; make test-full: everything that there is
 # make cross    builds and vets for the other systems
-# make lint, make fuzz, make bench, make clean
+# make release  archives, packages and checksums of the commit into dist/, built twice and compared
+# make lint, make fuzz, make bench, make vuln, make clean
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-full testbed vet cross lint fuzz bench clean
+.PHONY: build demo test test-full testbed vet cross lint fuzz bench release vuln clean
 
 GO ?= go
 GOFMT = $(shell $(GO) env GOROOT)/bin/gofmt
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 SCRIPTS = .ci/run $(wildcard contrib/testbed/install contrib/testbed/newgit contrib/testbed/gitsuite contrib/testbed/mirror)
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME ?= 10s
@@ -40,7 +42,7 @@ test: testbed vet
 	@$(GO) test -json -race -shuffle=on -vet=off -timeout 15m ./... | $(GO) run ./contrib/testbed/report
 
 test-full: export ACCESS_TEST_FULL = 1
-test-full: test cross lint fuzz
+test-full: test cross lint fuzz release
 	@cat .testbed/matrix.md # of cmd/internal/matrix
 
 cross:
@@ -63,6 +65,14 @@ fuzz:
 bench: build
 	@$(GO) build -buildvcs=false -o .testbed/bench/bench ./contrib/bench
 	@.testbed/bench/bench --bin bin --svg .testbed/bench.svg
+
+# Of the commit, not of the work tree.
+release:
+	@$(GO) run ./contrib/release -o dist
+
+# What the Go vulnerability database knows of our modules; VULNDB=/path/to/vulndb asks a copy of it.
+vuln:
+	@$(GOVULNCHECK) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
 
 clean:
 	rm -rf bin dist .testbed

@@ -1,0 +1,268 @@
+// Command release makes what is published of one commit, into dist/: archives and
+// packages for each system, checksums, bills of materials, and the files of package
+// managers. It builds from a clone of the commit, so that nothing of the work tree
+// can slip in, and then builds all of it again, with an empty build cache in another
+// folder, and compares.
+//
+//	go run ./contrib/release            the commit at HEAD
+//	go run ./contrib/release -once      without the second build
+//
+// The time of everything is that of the commit; SOURCE_DATE_EPOCH overrides it
+// (https://reproducible-builds.org/specs/source-date-epoch/). The version is the
+// commit's tag, else the pseudo-version that the Go command gives it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "release: error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("release", flag.ContinueOnError)
+	out := flags.String("o", "dist", "write to the `FOLDER`, which is emptied first")
+	commit := flags.String("commit", "HEAD", "release the `COMMIT`")
+	once := flags.Bool("once", false, "do not build a second time")
+	only := flags.String("only", "", "only these `SYSTEMS`, such as linux/amd64,windows/arm64")
+	formats := flags.String("packages", "deb,rpm,apk", "make these `PACKAGES`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	r := &release{repository: ".", commit: *commit, formats: split(*formats)}
+	for _, p := range platforms {
+		if list := split(*only); len(list) == 0 || slices.Contains(list, p.String()) {
+			r.platforms = append(r.platforms, p)
+		}
+	}
+	if len(r.platforms) == 0 {
+		return fmt.Errorf("none of %q is a system that is released", *only)
+	}
+	// dist must not be lost before there is another one.
+	made, err := os.MkdirTemp(filepath.Dir(filepath.Clean(*out)), ".release-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(made)
+	if err := r.make(ctx, made, ""); err != nil {
+		return err
+	}
+	if !*once {
+		cache, err := os.MkdirTemp("", "release-cache-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(cache)
+		again := filepath.Join(cache, "again")
+		if err := os.Mkdir(again, 0o755); err != nil {
+			return err
+		}
+		if err := r.make(ctx, again, filepath.Join(cache, "go-build")); err != nil {
+			return fmt.Errorf("second build: %w", err)
+		}
+		if err := compare(made, again); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(*out); err != nil {
+		return err
+	}
+	if err := os.Rename(made, *out); err != nil {
+		return err
+	}
+	return os.Chmod(*out, 0o755)
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+type platform struct{ os, arch string }
+
+func (p platform) String() string { return p.os + "/" + p.arch }
+
+// label is the platform as people and package managers call it.
+func (p platform) label() string {
+	if p.os == "darwin" {
+		return "macos_" + p.arch
+	}
+	return p.os + "_" + p.arch
+}
+
+var platforms = []platform{
+	{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"},
+}
+
+// A release is made of one commit.
+type release struct {
+	repository string
+	commit     string
+	platforms  []platform
+	formats    []string
+
+	tree    string // a clone at the commit
+	cache   string // of the Go command; "": its own
+	time    time.Time
+	version string   // "v1.2.3"
+	windows []string // programs for it
+	out     string
+}
+
+// make writes all files of the release to out.
+func (r *release) make(ctx context.Context, out, cache string) error {
+	work, err := os.MkdirTemp("", "release-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	r.out, r.cache, r.tree = out, cache, filepath.Join(work, "gitaccess")
+	if err := r.checkout(ctx); err != nil {
+		return err
+	}
+	extras, err := readExtras(r.tree)
+	if err != nil {
+		return err
+	}
+	archives := map[platform]string{}
+	for _, p := range r.platforms {
+		bin := filepath.Join(work, "bin-"+p.label())
+		if err := r.build(ctx, p, bin); err != nil {
+			return err
+		}
+		notices, err := r.notices(ctx, bin)
+		if err != nil {
+			return err
+		}
+		extras := extras.with(notices)
+		files, err := r.layout(p, bin, extras)
+		if err != nil {
+			return err
+		}
+		name, err := r.archive(p, files)
+		if err != nil {
+			return err
+		}
+		archives[p] = name
+		if err := r.bill(name, bin); err != nil {
+			return err
+		}
+		if p.os == "linux" {
+			if err := r.packages(ctx, p, bin, extras, filepath.Join(work, "package-"+p.arch)); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(os.Stderr, "release: %s for %s\n", r.version, p)
+	}
+	if err := r.managers(archives); err != nil {
+		return err
+	}
+	return r.checksums()
+}
+
+// checkout clones the repository at the commit and reads its time and version.
+func (r *release) checkout(ctx context.Context) error {
+	commit, err := r.output(ctx, r.repository, "git", "rev-parse", "--verify", r.commit+"^{commit}")
+	if err != nil {
+		return err
+	}
+	source, err := r.output(ctx, r.repository, "git", "rev-parse", "--show-toplevel")
+	if err != nil {
+		return err
+	}
+	if _, err := r.output(ctx, "", "git", "clone", "-q", "--shared", "--no-checkout", source, r.tree); err != nil {
+		return err
+	}
+	if _, err := r.output(ctx, r.tree, "git", "-c", "advice.detachedHead=false", "checkout", "-q", commit); err != nil {
+		return err
+	}
+	stamp := os.Getenv("SOURCE_DATE_EPOCH")
+	if stamp == "" {
+		if stamp, err = r.output(ctx, r.tree, "git", "show", "-s", "--format=%ct", "HEAD"); err != nil {
+			return err
+		}
+	}
+	seconds, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil {
+		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	r.time = time.Unix(seconds, 0).UTC()
+	return nil
+}
+
+// build builds the programs for p into bin, and learns the version that the Go
+// command gives them.
+func (r *release) build(ctx context.Context, p platform, bin string) error {
+	cmd := r.command(ctx, r.tree, "go", "build", "-trimpath", "-buildvcs=true", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", bin+string(filepath.Separator), "./cmd/...")
+	cmd.Env = append(cmd.Env, "GOOS="+p.os, "GOARCH="+p.arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building for %s: %w\n%s", p, err, out)
+	}
+	version, err := versionOf(bin)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(version, "+dirty") || r.version != "" && r.version != version {
+		return fmt.Errorf("the programs for %s are of version %q, the others of %q", p, version, r.version)
+	}
+	r.version = version
+	if p.os == "windows" {
+		programs, err := readPrograms(bin)
+		if err != nil {
+			return err
+		}
+		r.windows = nil
+		for _, f := range programs {
+			r.windows = append(r.windows, f.name)
+		}
+	}
+	return nil
+}
+
+// command is one with an environment that does not change what is built.
+func (r *release) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		switch name {
+		case "GOFLAGS", "GOEXPERIMENT", "GOAMD64", "GOARM64", "GOOS", "GOARCH", "GOFIPS140", "GIT_DIR", "GIT_WORK_TREE":
+			return true
+		}
+		return false
+	})
+	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOWORK=off", "TZ=UTC", "LC_ALL=C")
+	if r.cache != "" {
+		cmd.Env = append(cmd.Env, "GOCACHE="+r.cache)
+	}
+	return cmd
+}
+
+func (r *release) output(ctx context.Context, dir, name string, args ...string) (string, error) {
+	out, err := r.command(ctx, dir, name, args...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, exit.Stderr)
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// number is the version as package managers write it.
+func (r *release) number() string { return strings.TrimPrefix(r.version, "v") }
