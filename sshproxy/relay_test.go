@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -345,6 +346,37 @@ func TestRelayMemory(t *testing.T) {
 	// It is below 2 MiB, but the race detector lets pools of crypto/tls forget at random.
 	if got := allocated() - before; got > size/4 {
 		t.Errorf("%d bytes allocated to relay %d", got, size)
+	}
+}
+
+// No frame costs an allocation, through TLS, Conn and Relay: half a million of them
+// make fewer than the TLS records that they come in, which are crypto/tls's.
+func TestRelayAllocations(t *testing.T) {
+	const frames, blocks = 10000, 50
+	block := bytes.Repeat(fin(opBinary, make([]byte, 100)), frames)
+	s := newServer(t, func(p *peer) {
+		for range blocks {
+			if _, err := p.Write(block); err != nil {
+				return
+			}
+		}
+		p.Write(closeFrame(1000, ""))
+		io.Copy(io.Discard, p.r)
+	})
+	c := s.dial(t, nil)
+	in, w := io.Pipe()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	stats, err := sshproxy.Relay(t.Context(), c, in, io.Discard, nil)
+	runtime.ReadMemStats(&after)
+	w.Close()
+	if err != nil || stats.Received != 100*frames*blocks {
+		t.Fatal(stats, err)
+	}
+	if n := after.Mallocs - before.Mallocs; n > frames*blocks/10 {
+		t.Errorf("%d allocations for %d frames", n, frames*blocks)
+	} else {
+		t.Logf("%d allocations for %d frames in %d TLS records", n, frames*blocks, blocks*len(block)/(16<<10))
 	}
 }
 

@@ -116,8 +116,14 @@ func TestLoginByCertificate(t *testing.T) {
 			for range 3 {
 				b.login(t)
 			}
+			// A ProxyCommand that is no ssh of its own leaves scp and flags as they are
+			// (https://github.com/cloudflare/cloudflared/issues/574).
+			must(t, b.World, "scp", "-F", b.config, "-p", b.config, "ssh.example.com:"+filepath.Join(b.dir, "copied"))
+			if readFile(t, filepath.Join(b.dir, "copied")) != readFile(t, b.config) {
+				t.Error("scp copied something else")
+			}
 			if n := b.asked(); n != 1 {
-				t.Errorf("%d certificates for three logins", n)
+				t.Errorf("%d certificates for four logins", n)
 			}
 			if tabs := b.Tabs(); len(tabs) != 1 {
 				t.Errorf("%d browser tabs", len(tabs))

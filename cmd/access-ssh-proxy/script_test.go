@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +80,28 @@ func TestOneLoginForFiftyProcesses(t *testing.T) {
 	}
 	if len(polls) != 1 {
 		t.Errorf("%d logins", len(polls))
+	}
+}
+
+// On a machine without a browser the address is told where people read, and the login
+// is done elsewhere: nothing has to reach this machine.
+func TestLoginWithoutABrowser(t *testing.T) {
+	w := newWorld(t)
+	echo(t, w, func(c net.Conn) { c.Write([]byte("banner")) })
+	w.Set("BROWSER=/nonexistent", "SSH_CONNECTION=192.0.2.1 1 192.0.2.2 22", "DISPLAY=")
+	p := start(t, w)
+	link := regexp.MustCompile(`https://\S+/cdn-cgi/access/\S+`)
+	p.stderr.await(t, "https://")
+	p.stderr.await(t, "\n")
+	page := link.FindString(p.stderr.String())
+	if err := w.Edge.Person("ada@example.com").Approve(t.Context(), page); err != nil {
+		t.Fatalf("%q: %v\n%s", page, err, p.stderr.String())
+	}
+	if err := p.Wait(); err != nil || p.out.String() != "banner" {
+		t.Errorf("%v, %q\n%s", err, p.out.String(), p.stderr.String())
+	}
+	if tabs := w.Tabs(); len(tabs) > 0 {
+		t.Errorf("browser tabs %v", tabs)
 	}
 }
 
