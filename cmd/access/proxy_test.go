@@ -165,7 +165,7 @@ func TestProxyAThousandRequests(t *testing.T) {
 	if err := addServers(w); err != nil {
 		t.Fatal(err)
 	}
-	const host = "oauth-pkg.example.com" // a credential of the keystore
+	const host = "oauth-pkg.example.com"                                // a credential of the keystore
 	w.Apps[host].Set(func(a *accesstest.App) { a.Origin = servers(w) }) // which looks at no command lines
 	loginTo(t, w, host)
 	r := startProxy(t, w, host)
