@@ -44,6 +44,7 @@ host, and from then on HOST is used with it alone: no person is asked.
 					&urfave.StringFlag{Name: "client-id", Usage: "client `ID` of the token; asked for if missing"},
 					&urfave.StringFlag{Name: "secret-file", Usage: "read the client secret from `FILE`"},
 					&urfave.TimestampFlag{Name: "expires", Layout: time.DateOnly, Usage: "`DATE` on which it expires (YYYY-MM-DD), to be warned before"},
+					&urfave.BoolFlag{Name: "from-git", Usage: "the one that \"access setup git\" took out of git's configuration"},
 					&urfave.BoolFlag{Name: "no-test", Usage: "store it without trying it"},
 				},
 				Action: func(c *urfave.Context) error { return serviceTokenAdd(env, c) },
@@ -76,7 +77,7 @@ func serviceTokenAdd(env *cli.Env, c *urfave.Context) error {
 	if err != nil {
 		return err
 	}
-	id, secret, err := readServiceToken(c.Context, env, c.String("client-id"), c.String("secret-file"))
+	id, secret, err := givenServiceToken(env, c, o)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,22 @@ func serviceTokenAdd(env *cli.Env, c *urfave.Context) error {
 	if t := c.Timestamp("expires"); t != nil {
 		expires = *t
 	}
-	return d.Client.AddServiceToken(c.Context, o, id, secret, expires)
+	if err := d.Client.AddServiceToken(c.Context, o, id, secret, expires); err != nil || !c.Bool("from-git") {
+		return err
+	}
+	return d.Store.Delete(c.Context, setAsideKey(o))
+}
+
+// givenServiceToken is that of the flags, of a person's answers, or of git's configuration.
+func givenServiceToken(env *cli.Env, c *urfave.Context, o access.Origin) (string, access.Secret, error) {
+	if !c.Bool("from-git") {
+		return readServiceToken(c.Context, env, c.String("client-id"), c.String("secret-file"))
+	}
+	d, err := open(env, c, nil)
+	if err != nil {
+		return "", access.Secret{}, err
+	}
+	return fromGit(c.Context, d, o)
 }
 
 // tryServiceToken sends one request with the token, which leaves no trace here.

@@ -37,8 +37,9 @@ func setupCommand(env *cli.Env) *urfave.Command {
 			ArgsUsage: "HOST|URL",
 			Description: `Logs in to HOST if need be, finds out whether the server behind Access wants a login
 of its own, and writes to git's configuration what makes git send the session to this
-host and to no other. URLs stay as they are. The change is shown as a diff. With the
-URL of a repository, git is tried on it.
+host and to no other. URLs stay as they are. The change is shown as a diff. Headers that
+send a token of Access to the host (http.*.extraHeader) are taken out of the same file.
+git is tried then, on the repository if the URL names one.
 
   access setup git git.example.com
   access setup git https://git.example.com/team/code.git
@@ -125,7 +126,7 @@ func setupGit(env *cli.Env, c *urfave.Context) error {
 	ctx := c.Context
 	r, err := s.route(ctx)
 	if err != nil {
-		return err
+		return s.refusedBeside(err)
 	}
 	h := &githelper.HostConfig{
 		Origin:   string(s.origin),
@@ -140,15 +141,20 @@ func setupGit(env *cli.Env, c *urfave.Context) error {
 		return err
 	}
 	changed := false
+	var m migrated
 	edit := func(old []byte) ([]byte, error) {
-		b, err := h.Set(old, s.git.Version)
+		var rest []byte
+		rest, m = s.withoutRecipes(old, r.cr.App)
+		b, err := h.Set(rest, s.git.Version)
 		if err != nil {
 			return nil, err
 		}
 		diff := githelper.Diff(s.file, old, b)
 		changed = diff != ""
-		_, err = io.WriteString(env.Stdout, diff)
-		return b, err
+		if _, err = io.WriteString(env.Stdout, m.redact(diff)); err != nil || s.dryRun {
+			return b, err
+		}
+		return b, m.keep(ctx, s)
 	}
 	if s.dryRun {
 		old, err := githelper.ReadConfig(s.file)
@@ -175,7 +181,8 @@ func setupGit(env *cli.Env, c *urfave.Context) error {
 			"git holds so much of a push in memory, and a larger one fails; git 2.54 or later needs none of it",
 			s.git.Version, githelper.BearerPostBuffer>>20, s.origin.Host())
 	}
-	return s.try(ctx)
+	m.tell(ctx, s)
+	return s.try(ctx, r)
 }
 
 // A route is how git will pass.
@@ -431,9 +438,12 @@ func (s *gitSetup) asksForLogin(ctx context.Context, rt http.RoundTripper, u *ur
 }
 
 // try runs git on the repository that was named. A failure is told and fails nothing: the configuration stands.
-func (s *gitSetup) try(ctx context.Context) error {
-	if strings.Trim(s.url.Path, "/") == "" {
-		return nil
+func (s *gitSetup) try(ctx context.Context, r route) error {
+	switch bare := strings.Trim(s.url.Path, "/") == ""; {
+	case bare && r.ownLogin:
+		return nil // it would ask for that
+	case bare:
+		return s.tryHost(ctx)
 	}
 	u := *s.url
 	if s.user != "" {
