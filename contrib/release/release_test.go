@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
 // A version reads alike everywhere, in the order of each package manager.
@@ -275,5 +277,44 @@ func TestCompare(t *testing.T) {
 	}
 	if err := compare(a, writeTree(t, "one")); err == nil {
 		t.Error("a file less")
+	}
+}
+
+// What Ruby and Nix say to the files that are for them.
+func TestManagersAreRead(t *testing.T) {
+	if !full() {
+		t.Log("only with ACCESS_TEST_FULL=1")
+		return
+	}
+	ruby := scripttest.Need(t, "ruby", "ruby")
+	nix := scripttest.Need(t, "nix-instantiate", "nix-bin")
+	r := testRelease(t)
+	archives := map[platform]string{}
+	for _, p := range platforms {
+		name, err := r.archive(p, []file{{"bin/access", []byte(p.String()), 0o755}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		archives[p] = name
+	}
+	if err := r.managers(archives); err != nil {
+		t.Fatal(err)
+	}
+	runTool(t, r.out, ruby, "-c", "gitaccess.rb")
+	for system, p := range map[string]platform{"x86_64-linux": {"linux", "amd64"}, "aarch64-darwin": {"darwin", "arm64"}} {
+		sum, err := r.sum(archives[p])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := runTool(t, r.out, nix, "--eval", "--strict", "--expr", `
+			let d = import ./gitaccess.nix {
+				lib = { licenses.asl20 = "Apache-2.0"; sourceTypes.binaryNativeCode = "binary"; };
+				stdenvNoCC = { hostPlatform.system = "`+system+`"; mkDerivation = a: a; };
+				fetchurl = a: a;
+			}; in "${d.version} ${d.src.url} ${d.src.sha256} ${d.meta.mainProgram}"`)
+		want := `"1.2.3 ` + homepage + "/releases/download/v1.2.3/" + archives[p] + " " + sum + ` access"` + "\n"
+		if got != want {
+			t.Errorf("nix: %s, want %s", got, want)
+		}
 	}
 }
