@@ -58,7 +58,7 @@ func run(ctx context.Context, env *cli.Env) error {
 	case len(args) != 1:
 		return cli.Usagef("want one prompt, or --forget and one server or key")
 	case *forget:
-		d, err := door.Open(env, nil)
+		d, err := door.Open(offline(env), nil)
 		if err == nil {
 			err = forgetKept(ctx, d, args[0])
 		}
@@ -78,7 +78,7 @@ func isFlag(arg string) bool {
 // answer ends with exit code 1 and without output wherever there is no answer: for ssh an empty answer to a question for consent is a
 // yes.
 func answer(ctx context.Context, env *cli.Env, p *githelper.Prompt) error {
-	d, err := door.Open(env, nil)
+	d, err := door.Open(offline(env), nil)
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,20 @@ func answer(ctx context.Context, env *cli.Env, p *githelper.Prompt) error {
 		return &cli.Error{Code: cli.ExitFailed}
 	}
 	return err
+}
+
+// offline hides what the environment says of the network, which this program does not use: sudo runs it as another user, who may not
+// read the same files.
+func offline(env *cli.Env) *cli.Env {
+	e := *env
+	e.Getenv = func(name string) string {
+		switch strings.ToUpper(name) {
+		case "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY":
+			return ""
+		}
+		return env.Getenv(name)
+	}
+	return &e
 }
 
 // asked is one prompt to be answered.
