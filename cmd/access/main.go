@@ -32,6 +32,7 @@ session in the system's keyring, and gives it to git, ssh and other programs.
 		doctorCommand(env),
 		tokenCommand(env),
 		whoamiCommand(env),
+		skillCommand(env),
 		curlCommand(env),
 		serviceTokenCommand(env),
 		exportCommand(env),

@@ -19,16 +19,21 @@ import (
 
 func statusCommand(env *cli.Env) *urfave.Command {
 	return &urfave.Command{
-		Name:  "status",
-		Usage: "show what is stored, for whom and until when",
+		Name:      "status",
+		ArgsUsage: "[HOST]",
+		Usage:     "show what is stored, for whom and until when",
 		Description: `Shows the hosts with a session, a service token or a password that is kept for git
 (git-credential-access --store), and where the secrets are kept and why there.
 ACCESS_KEYSTORE names another store: secret-service, keychain, wincred, pass, keyctl
-or file. It asks no server. A service token that ends within a week gets a warning, if its end
+or file. Without HOST it asks no server. A service token that ends within a week gets a warning, if its end
 was told: access service-token add --expires.
+With HOST it asks that host how it lets programs in, and says whether there is what it
+takes (exit code 0) or what to type next: 3 where a login is missing, 4 where Access
+refused. Nobody is asked to log in.
 
   access status
-  access status --json`,
+  access status --json
+  access status --json https://git.example.com/code.git`,
 		Flags:  []urfave.Flag{&urfave.BoolFlag{Name: "json", Usage: "print JSON"}},
 		Action: func(c *urfave.Context) error { return status(env, c) },
 	}
@@ -64,7 +69,7 @@ const warnBefore = 7 * 24 * time.Hour
 
 func status(env *cli.Env, c *urfave.Context) error {
 	if c.NArg() > 0 {
-		return cli.Usagef("status takes no arguments")
+		return hostStatus(env, c)
 	}
 	d, err := open(env, c, nil)
 	if err != nil {
