@@ -7,97 +7,96 @@ import (
 	"io"
 	"log"
 	"net/http"
-	"net/url"
+	"os"
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/access/accesstest"
+	"github.com/gitaccess/gitaccess/keystore"
 )
 
-// Any http.Client: requests to the host get the service token, and nobody else's do.
-func ExampleClient_Transport() {
-	edge, transport, id, secret := exampleEdge()
+// A program with an http.Client passes Access as the person who logs in.
+func Example() {
+	ctx := context.Background()
+	edge, network, person := startEdge(ctx)
 	defer edge.Close()
-	defer transport.CloseIdleConnections()
+	dir, _ := os.MkdirTemp("", "example-")
+	defer os.RemoveAll(dir)
+
+	store, err := keystore.Open(ctx, &keystore.Options{Backend: "file", Dir: dir}) // nil: the system's keyring
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := access.New(&access.Config{
+		Store:     store,
+		Transport: network, // proxies and certificate authorities; nil: those of the system
+		Open:      func(_ context.Context, url string) error { return person(url) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mayLogIn := func(context.Context) error { return nil } // or why not: "CI is set"
+	web := &http.Client{Transport: client.Transport(network, access.Policy{Login: mayLogIn})}
+
+	resp, err := web.Get("https://wiki.example.com/page")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	fmt.Println(string(page), err)
+
+	// The zero Policy asks nobody: the error says where a login is wanted.
+	quiet := &http.Client{Transport: client.Transport(network, access.Policy{})}
+	_, err = quiet.Get("https://other.example.com/")
+	var login *access.LoginRequiredError
+	if errors.As(err, &login) {
+		fmt.Println("access login", login.App.Origin.Host())
+	}
+	// Output:
+	// hello ada@example.com <nil>
+	// access login other.example.com
+}
+
+// A service token goes to the hosts that it is bound to.
+func ExampleClient_Credential() {
+	ctx := context.Background()
+	edge, network, _ := startEdge(ctx)
+	defer edge.Close()
+	token := edge.Team().AddServiceToken("job")
+	edge.AddApp(accesstest.App{Host: "ci.example.com", Services: []*accesstest.ServiceToken{token}})
 
 	client, err := access.New(&access.Config{
-		Transport: transport, // proxy and certificate authorities; nil: those of the system
+		Transport: network,
 		ServiceTokens: []access.BoundServiceToken{{
-			ClientID: id, Secret: access.NewSecret(secret), Hosts: []string{"api.example.com"},
+			ClientID: token.ID, Secret: access.NewSecret(token.Secret()), Hosts: []string{"ci.example.com"},
 		}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	web := &http.Client{Transport: client.Transport(nil, access.Policy{})}
-
-	resp, err := web.Get("https://api.example.com/hello")
+	_, u, _ := access.ParseHost("ci.example.com")
+	cr, err := client.Credential(ctx, u, access.Policy{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Printf("%s\n", body)
-	// Output:
-	// hello from behind Access
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://ci.example.com/", nil)
+	other, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://elsewhere.example.com/", nil)
+	fmt.Println(cr.Kind == access.ServiceToken, cr.Apply(req), cr.Apply(other), len(other.Header))
+	// Output: true true false 0
 }
 
-// A person logs in, where the program lets them; afterwards the session serves
-// without anybody.
-func ExampleClient_Credential() {
-	edge, transport, _, _ := exampleEdge()
-	defer edge.Close()
-	defer transport.CloseIdleConnections()
-	ctx := context.Background()
-	browser, closed := edge.Person("ada@example.com").Browser(ctx)
-
-	client, err := access.New(&access.Config{
-		Transport: transport,
-		Open:      func(_ context.Context, loginURL string) error { return browser(loginURL) },
+// startEdge is Access on this machine, with two applications that people log in to.
+func startEdge(ctx context.Context) (edge *accesstest.Edge, network *http.Transport, person func(string) error) {
+	edge = accesstest.New(nil)
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "hello ", r.Header.Get("Cf-Access-Authenticated-User-Email"))
 	})
+	edge.AddApp(accesstest.App{Host: "wiki.example.com", Allow: true, Origin: hello})
+	edge.AddApp(accesstest.App{Host: "other.example.com", Allow: true, Origin: hello, Team: edge.AddTeam("other")}) // the session of a team is enough for all its hosts
+	server, err := edge.Start()
 	if err != nil {
 		log.Fatal(err)
 	}
-	u, err := url.Parse("https://api.example.com/")
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	_, err = client.Credential(ctx, u, access.Policy{})
-	var login *access.LoginRequiredError
-	fmt.Println("nobody may be asked:", errors.As(err, &login))
-
-	ask := access.Policy{Login: func(context.Context) error { return nil }}
-	credential, err := client.Credential(ctx, u, ask)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(credential.Kind, "for", credential.Account, credential.Token())
-
-	_, err = client.Credential(ctx, u, access.Policy{})
-	fmt.Println("later:", err)
-	if err := closed(); err != nil {
-		log.Fatal(err)
-	}
-	// Output:
-	// nobody may be asked: true
-	// jwt for ada@example.com [redacted]
-	// later: <nil>
-}
-
-// exampleEdge is Access on loopback, with one application and a service token.
-func exampleEdge() (e *accesstest.Edge, transport *http.Transport, clientID, clientSecret string) {
-	e = accesstest.New(nil)
-	token := e.Team().AddServiceToken("example")
-	e.AddApp(accesstest.App{
-		Host: "api.example.com", Allow: true, Services: []*accesstest.ServiceToken{token},
-		Origin: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello from behind Access") }),
-	})
-	server, err := e.Start()
-	if err != nil {
-		log.Fatal(err)
-	}
-	return e, server.Transport(), token.ID, token.Secret()
+	open, _ := edge.Person("ada@example.com").Browser(ctx)
+	return edge, server.Transport(), open
 }
