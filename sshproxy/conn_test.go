@@ -2,6 +2,7 @@ package sshproxy_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -346,6 +347,48 @@ func TestMessagesFitTheConnector(t *testing.T) {
 	if sum != want {
 		t.Errorf("%d bytes of %d", sum, want)
 	}
+}
+
+// What one Write is given leaves by one system call, however many messages and TLS
+// records it makes: a keystroke at once, and bulk in few large pieces.
+func TestWriteCoalesces(t *testing.T) {
+	s := newServer(t, func(p *peer) {
+		for {
+			if f, err := readClientFrame(p.r); err != nil || f.Op == opClose {
+				return
+			}
+		}
+	})
+	var calls, size atomic.Int64
+	base := s.transport(false)
+	dial := (&net.Dialer{}).DialContext
+	base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return &countedConn{c, &calls, &size}, err
+	}
+	c := s.dial(t, &sshproxy.DialOptions{Transport: sshproxy.NewTransport(base)})
+	for _, n := range []int{1, 100, 16384, 100000, 256 << 10} {
+		calls.Store(0)
+		size.Store(0)
+		if _, err := c.Write(make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		if calls.Load() != 1 || size.Load() <= int64(n) {
+			t.Errorf("%d bytes: %d writes of %d bytes together", n, calls.Load(), size.Load())
+		}
+	}
+}
+
+// countedConn counts what is written.
+type countedConn struct {
+	net.Conn
+	calls, size *atomic.Int64
+}
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	c.calls.Add(1)
+	c.size.Add(int64(len(p)))
+	return c.Conn.Write(p)
 }
 
 // One read gives all that has come, so that a relay need not write each message by itself.
