@@ -412,6 +412,7 @@ func TestWebSocket(t *testing.T) {
 func TestEndsGracefully(t *testing.T) {
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	b := newBed(t, "127.0.0.1:0", &webproxy.Options{Grace: 10 * time.Minute}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "11") // also then nothing is held back
 		io.WriteString(w, "first, ")
 		http.NewResponseController(w).Flush()
 		close(begun)
@@ -424,6 +425,10 @@ func TestEndsGracefully(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	<-begun
+	first := make([]byte, 7)
+	if _, err := io.ReadFull(resp.Body, first); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- b.stop() }()
 	for { // until the listener is closed
@@ -440,7 +445,7 @@ func TestEndsGracefully(t *testing.T) {
 	default:
 	}
 	close(goOn)
-	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "first, last" {
+	if text, err := io.ReadAll(resp.Body); err != nil || string(first)+string(text) != "first, last" {
 		t.Errorf("%q, %v", text, err)
 	}
 	if err := <-ended; err != nil {
