@@ -140,6 +140,19 @@ var seededFaults = []struct {
 		m.setup()
 		m.write("home/.gitconfig", "")
 	}},
+	{name: "git-lines-old", does: func(m *machine) { // as a newer git wants them, or an older one
+		m.setup()
+		config := filepath.Join(m.Dir, "home", ".gitconfig")
+		b, err := os.ReadFile(config)
+		if err != nil {
+			m.Fatal(err)
+		}
+		text := strings.Replace(string(b), "\temptyAuth = true #", "\tproactiveAuth = auto #", 1)
+		if text == string(b) {
+			text = strings.Replace(text, "\tproactiveAuth = auto #", "\temptyAuth = true #", 1)
+		}
+		m.write("home/.gitconfig", text)
+	}},
 	{name: "git-helper-reset", does: func(m *machine) {
 		m.setup()
 		m.git("--add", "credential.https://"+doctorHost+".helper", "")

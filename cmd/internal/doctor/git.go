@@ -12,6 +12,7 @@ import (
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
+	"github.com/gitaccess/gitaccess/githelper"
 )
 
 // A setting is one line of git's configuration.
@@ -63,6 +64,7 @@ func (x *Exam) gitConfig(ctx context.Context) {
 	default:
 		x.helpers(all)
 		x.web(all)
+		x.lines(note)
 	}
 	if x.mode == access.ModeOAuth && named && !x.git.Version.Bearer() && note.Cookie != gitnote.CookieAccepted {
 		x.fault("git", "git-too-old", fmt.Sprintf("%s has Managed OAuth, and git %s cannot send its tokens", x.Host, x.git.Version), "install git 2.46 or later")
@@ -178,6 +180,21 @@ func firstWord(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// lines compares those of setup with the git that is there now. The credential helper writes them anew when git was upgraded, but is not
+// asked by an older git.
+func (x *Exam) lines(note gitnote.Note) {
+	for _, file := range note.Files {
+		b, err := githelper.ReadConfig(file)
+		if err != nil {
+			continue
+		}
+		if suits, found := githelper.Suits(b, string(x.Origin), x.git.Version); found && !suits {
+			x.fault("git config", "git-lines-old", fmt.Sprintf("the lines for %s in %s are for another git than %s", x.Host, file, x.git.Version),
+				"access setup git "+x.Host)
+		}
+	}
 }
 
 // web compares what git takes for the host with the cookie file of setup.
