@@ -84,3 +84,44 @@ func TestWire(t *testing.T) {
 		t.Errorf("only %d facts were found in wire.go", n)
 	}
 }
+
+var identifier = regexp.MustCompile(`^\*?(access|accesstest|sshproxy|githelper|gogit|keystore)\.([A-Z]\w*)`)
+
+// What library.md names of the packages is there.
+func TestIdentifiers(t *testing.T) {
+	dirs := map[string]string{"access": "access", "accesstest": "access/accesstest", "sshproxy": "sshproxy", "githelper": "githelper", "gogit": "githelper/gogit", "keystore": "keystore"}
+	n := 0
+	for _, m := range span.FindAllStringSubmatch(readDocument(t, "contrib/doc/library.md"), -1) {
+		id := identifier.FindStringSubmatch(m[1])
+		if id == nil {
+			continue
+		}
+		n++
+		if !declared(t, filepath.Join(root, dirs[id[1]]))[id[2]] {
+			t.Errorf("package %s has no %s", id[1], id[2])
+		}
+	}
+	if n < 8 {
+		t.Errorf("only %d identifiers were found", n)
+	}
+}
+
+// declared returns what a package declares at its top.
+func declared(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, path := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range f.Scope.Objects {
+			all[name] = true
+		}
+	}
+	return all
+}

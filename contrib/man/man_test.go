@@ -85,7 +85,7 @@ func TestPages(t *testing.T) {
 }
 
 // flagsOfOthers stand in examples and belong to git, ssh, make and the like.
-var flagsOfOthers = []string{"--global", "--add", "--header"}
+var flagsOfOthers = []string{"--global", "--add", "--header", "--credential_helper"}
 
 func knownElsewhere(pages map[string][]*programs.Page, flag string) bool {
 	for _, all := range pages {
@@ -98,7 +98,7 @@ func knownElsewhere(pages map[string][]*programs.Page, flag string) bool {
 	return false
 }
 
-var flagWord = regexp.MustCompile(`(?m)(?:^|[\s(,"])(--?[a-z][a-z-]*)`)
+var flagWord = regexp.MustCompile(`(?m)(?:^|[\s(,"])(--?[a-z][a-z_-]*)`)
 
 func flagsIn(s string) map[string]bool {
 	found := map[string]bool{}
@@ -163,6 +163,15 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 	told := map[string]bool{}
+	_, pages := help(t)
+	for _, all := range pages {
+		for _, p := range all {
+			for _, v := range p.Environment {
+				name, _, _ := strings.Cut(v.Name, "=")
+				told[name] = true
+			}
+		}
+	}
 	for _, e := range environment {
 		for _, n := range e.names {
 			told[n] = true
@@ -180,11 +189,11 @@ func TestEnvironment(t *testing.T) {
 
 // readOtherwise are variables whose names stand in tables.
 var readOtherwise = []string{"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "CI", "GCM_INTERACTIVE", "GIT_SSL_CAINFO", "GIT_SSL_CERT", "GIT_SSL_KEY",
-	"SSL_CERT_DIR", "VSCODE_GIT_FETCH_SILENT", "GIT_TERMINAL_PROMPT", "NO_COLOR"}
+	"ACCESS_PROXY_URL", "SSL_CERT_DIR", "VSCODE_GIT_FETCH_SILENT", "GIT_TERMINAL_PROMPT", "NO_COLOR"}
 
 // plumbing are variables of the system, of git and of desktops, which nobody sets for our sake.
 var plumbing = []string{
 	"HOME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "SystemRoot", "LocalAppData", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
 	"TERM", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP", "SSH_CONNECTION", "SSH_TTY", "KUBERNETES_SERVICE_HOST", "DBUS_SESSION_BUS_ADDRESS", "PASSWORD_STORE_DIR", "PASSWORD_STORE_GPG_OPTS",
-	"REQUEST_METHOD", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "PATH",
+	"LOCALAPPDATA", "XDG_CURRENT_DESKTOP", "GPG_TTY", "REQUEST_METHOD", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "PATH",
 }

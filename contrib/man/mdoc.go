@@ -75,7 +75,7 @@ func manual(pages []*programs.Page, all []string) []byte {
 			}
 		}
 	}
-	m.entries("ENVIRONMENT", ".Ev", pick(environment, name))
+	m.entries("ENVIRONMENT", ".Ev", variables(pages, name))
 	m.entries("FILES", ".Pa", pick(files, name))
 	m.section("EXIT STATUS")
 	m.list(".It", exitStatus)
@@ -112,6 +112,20 @@ func manual(pages []*programs.Page, all []string) []byte {
 		m.line(".Xr %s%s", a, end)
 	}
 	return []byte(strings.Join(m.lines, "\n") + "\n")
+}
+
+// variables are those that the program's help tells of, and those of prose.go.
+func variables(pages []*programs.Page, name string) []entry {
+	all := pick(environment, name)
+	for _, p := range pages {
+		for _, v := range p.Environment {
+			bare, _, _ := strings.Cut(v.Name, "=")
+			if !slices.ContainsFunc(all, func(e entry) bool { return slices.Contains(e.names, bare) }) {
+				all = append(all, entry{names: []string{bare}, text: upperFirst(v.Text) + "."})
+			}
+		}
+	}
+	return all
 }
 
 // everywhere are the flags that a page has once.

@@ -24,7 +24,12 @@ type Page struct {
 	Commands []string
 	Flags    []Flag // its own
 	Shared   []Flag // those of every command
+
+	Environment []Variable
 }
+
+// A Variable is one of the environment that a program reads.
+type Variable struct{ Name, Text string }
 
 // A Flag is as help shows it.
 type Flag struct {
@@ -38,6 +43,11 @@ func (p *Page) Name() string { return strings.Join(p.Words, " ") }
 
 // Has reports whether the command knows the flag, with its dashes.
 func (p *Page) Has(flag string) bool {
+	for _, u := range p.Usage { // where the rest of the line belongs to another program
+		if slices.Contains(strings.Fields(u), "["+flag+"]") {
+			return true
+		}
+	}
 	return slices.ContainsFunc(append(slices.Clone(p.Flags), p.Shared...), func(f Flag) bool { return slices.Contains(f.Names, flag) })
 }
 
@@ -130,10 +140,12 @@ func Parse(words []string, help string) (*Page, error) {
 		paragraph = strings.Trim(paragraph, "\n")
 		title, list, _ := strings.Cut(paragraph, "\n")
 		switch m := listTitle.FindStringSubmatch(title); {
-		case m == nil && p.Title == "":
+		case m == nil && p.Title == "" && title != "Environment:":
 			p.Title = paragraph
+		case title == "Environment:":
+			p.Environment = variables(list)
 		case m == nil:
-			p.Text = append(p.Text, paragraph)
+			p.Text = append(p.Text, runs(paragraph)...)
 		case m[1] == "commands":
 			for line := range strings.Lines(list) {
 				name := gap.Split(strings.TrimSpace(line), 2)[0]
@@ -152,6 +164,34 @@ func Parse(words []string, help string) (*Page, error) {
 		return fail("no title or no flags:\n%s", help)
 	}
 	return p, nil
+}
+
+// runs parts a paragraph where lines begin or cease to be indented.
+func runs(paragraph string) []string {
+	var all []string
+	was := false
+	for line := range strings.Lines(paragraph) {
+		line = strings.TrimSuffix(line, "\n")
+		if is := strings.HasPrefix(line, "  "); len(all) == 0 || is != was {
+			all, was = append(all, line), is
+		} else {
+			all[len(all)-1] += "\n" + line
+		}
+	}
+	return all
+}
+
+func variables(list string) []Variable {
+	var all []Variable
+	for line := range strings.Lines(list) {
+		name, text, _ := strings.Cut(strings.TrimRight(line, "\n")[2:], "  ")
+		if text = strings.TrimSpace(text); name == "" { // it goes on
+			all[len(all)-1].Text += " " + text
+			continue
+		}
+		all = append(all, Variable{name, text})
+	}
+	return all
 }
 
 func flags(list string) []Flag {

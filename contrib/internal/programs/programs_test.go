@@ -14,8 +14,12 @@ carry things
 
 First paragraph, of
 two lines:
-
   tool --listen=ADDR host     an example
+
+Environment:
+  TOOL_HOST     the host, such as
+                tool.example.com
+  TOOL=never    nothing
 
 commands:
   click, c  play
@@ -38,7 +42,8 @@ flags of every command:
 			{[]string{"--service-token-secret-file"}, "FILE", "read it from FILE"},
 			{[]string{"-h", "--help"}, "", "print this and end"},
 		},
-		Shared: []Flag{{[]string{"--team"}, "DOMAIN", "accept DOMAIN"}},
+		Shared:      []Flag{{[]string{"--team"}, "DOMAIN", "accept DOMAIN"}},
+		Environment: []Variable{{"TOOL_HOST", "the host, such as tool.example.com"}, {"TOOL=never", "nothing"}},
 	}
 	got, err := Parse([]string{"tool"}, help)
 	if err != nil {
