@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,6 +265,46 @@ func TestListenWithARevokedToken(t *testing.T) {
 	if n := len(w.Edge.Requests(accesstest.ToHost("login.cloudflareaccess.org"))); n > 0 {
 		t.Errorf("%d requests of a login", n)
 	}
+}
+
+// A session that is revoked while a listener has it is dropped and renewed, for all
+// connections together, without a person; those that are open go on.
+func TestListenWithARevokedSession(t *testing.T) {
+	w := newWorld(t)
+	echo(t, w, echoes)
+	l := listen(t, w, "127.0.0.1:0")
+	first := l.dial(t)
+	back(t, first, "before")
+	w.Apps["ssh.example.com"].Revoke()
+	w.Edge.ClearLog()
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			c := l.dial(t)
+			defer c.Close()
+			back(t, c, "after")
+		})
+	}
+	wg.Wait()
+	back(t, first, "still there")
+	first.Close()
+	refused, accepted := 0, 0
+	for _, r := range w.Edge.Requests(accesstest.ToHost("ssh.example.com")) {
+		switch {
+		case !r.WebSocket:
+		case r.Status == http.StatusSwitchingProtocols:
+			accepted++
+		default:
+			refused++
+		}
+	}
+	if accepted != 10 || refused < 1 || refused > 10 {
+		t.Errorf("%d upgrades accepted and %d refused", accepted, refused)
+	}
+	if tabs := w.Tabs(); len(tabs) != 1 {
+		t.Errorf("%d logins", len(tabs))
+	}
+	l.stop(t)
 }
 
 // Where the origin is a web application that sends people elsewhere, that is said
