@@ -358,14 +358,21 @@ func TestDialHTTP2Server(t *testing.T) {
 }
 
 // Through an HTTP proxy nothing is lost: neither speed (the connection beneath is
-// ours), nor bytes that come right behind the 101.
+// ours, unless the proxy is itself spoken to by TLS), nor bytes that come right behind
+// the 101.
 func TestDialThroughProxy(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) { testDialThroughProxy(t, scheme) })
+	}
+}
+
+func testDialThroughProxy(t *testing.T, scheme string) {
 	greeting := bytes.Repeat([]byte("hello "), 10000)
 	s := newServer(t, func(p *peer) {
 		p.Write(fin(opBinary, greeting))
 		echo(p)
 	})
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect || r.Host != s.URL.Host {
 			http.Error(w, "only CONNECT", 400)
 			return
@@ -386,6 +393,12 @@ func TestDialThroughProxy(t *testing.T) {
 		go func() { io.Copy(up, down); up.(*net.TCPConn).CloseWrite() }()
 		io.Copy(down, up)
 	}))
+	proxy.Config.ErrorLog = discardLog
+	if scheme == "https" {
+		proxy.StartTLS()
+	} else {
+		proxy.Start()
+	}
 	defer proxy.Close()
 	base := s.transport(false)
 	base.Proxy = http.ProxyURL(mustURL(t, proxy.URL))
@@ -398,8 +411,8 @@ func TestDialThroughProxy(t *testing.T) {
 	if c.RemoteAddr().String() != proxy.Listener.Addr().String() {
 		t.Errorf("remote address %s", c.RemoteAddr())
 	}
-	if !sshproxy.IsBulk(c) {
-		t.Error("the connection beneath is not ours")
+	if sshproxy.IsBulk(c) != (scheme == "http") {
+		t.Errorf("the connection beneath is ours: %v", sshproxy.IsBulk(c))
 	}
 }
 

@@ -27,8 +27,8 @@ func (b *bench) relays(ctx context.Context) error {
 		s.add("MB/s", all, func(s sample) float64 { return float64(size) / 1e6 / s.wall.Seconds() }, atLeast(way.speed, peerName), atLeast(0.92, bareName))
 		s.add("CPU, s/GiB", all, func(s sample) float64 { return s.cpu.Seconds() * (1 << 30) / float64(size) }, atMost(way.cpu, peerName))
 		if all[0].runs[0].peak > 0 {
-			s.add("peak memory, MB, after a quarter", all, func(s sample) float64 { return float64(s.early) * 1024 / 1e6 })
-			s.add("peak memory, MB, at the end", all, func(s sample) float64 { return float64(s.peak) * 1024 / 1e6 }, atMost(16, ""))
+			s.add("peak memory, growth after the first quarter", all, func(s sample) float64 { return float64(s.peak) / float64(s.early) }, atMost(1.1, ""))
+			s.add("peak memory, MB", all, func(s sample) float64 { return float64(s.peak) * 1024 / 1e6 }, atMost(16, ""))
 		}
 	}
 	return nil
