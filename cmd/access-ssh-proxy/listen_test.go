@@ -221,6 +221,42 @@ func TestListenSystemd(t *testing.T) {
 	}
 }
 
+// The same by systemd's own program, with a socket in the file system.
+func TestListenBySystemdItself(t *testing.T) {
+	activate := scripttest.Need(t, "systemd-socket-activate", "systemd")
+	w := newWorld(t)
+	echo(t, w, echoes)
+	serviceToken(t, w)
+	path := filepath.Join(w.Dir, "s")
+	args := []string{"-l", path}
+	for _, v := range w.Environ() { // it passes on little by itself
+		args = append(args, "-E", v)
+	}
+	program, err := exec.LookPath("access-ssh-proxy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := w.Command(t.Context(), activate, append(args, program, "--listen=systemd", "--linger=100ms", "ssh.example.com")...)
+	stderr := &syncBuffer{}
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stderr.await(t, "Listening on "+path)
+	for _, text := range []string{"first", "second"} {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back(t, c, text)
+		c.Close()
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, stderr.String())
+	}
+}
+
 // The secret of a service token comes from a file, or from standard input if that
 // is not the stream; never from the command line.
 func TestServiceTokenSecret(t *testing.T) {
