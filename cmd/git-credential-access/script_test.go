@@ -20,7 +20,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(w *scripttest.World) error {
 			// A server that moved a repository to another host, as far as git can tell.
 			w.Apps["git.example.com"].Set(func(a *accesstest.App) {
-				a.Origin = &origin.Git{Root: filepath.Join(w.Dir, "origin"), Redirect: map[string]string{"/moved": "https://open.example.com"}}
+				a.Origin = &origin.Git{Root: filepath.Join(w.Dir, "origin"), Redirect: map[string]string{
+					"/moved": "https://open.example.com", "/renamed": "https://git.example.com",
+				}}
 			})
 			// A server with a login of its own behind Managed OAuth.
 			basic := w.Apps["basic.example.com"].App()
