@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -31,7 +32,7 @@ may stand anywhere among the arguments; without a scheme it is https. The exit c
 curl's; 3 means that a login is needed, 4 that Access refused.
 
 The host is asked beforehand whether it still accepts the credential, which is renewed
-once if not. It is not on curl's command line, and goes to no other host: of redirects,
+once if not. It is not on curl's command line nor in what --verbose prints, and goes to no other host: of redirects,
 curl follows those to other hosts without it, or, since curl cannot leave a service
 token's headers behind, not at all.
 
@@ -73,6 +74,9 @@ func runCurl(env *cli.Env, c *urfave.Context) error {
 		env.Note("without a credential: %v", door.Explain(err))
 		cr = access.Credential{}
 	}
+	if call.verbose && call.stderr {
+		call.prints = append(call.prints, "verbose")
+	}
 	if len(call.prints) > 0 && cr.Kind != access.None {
 		env.Warn("curl prints the credential with --%s; keep its output to yourself", strings.Join(call.prints, ", --"))
 	}
@@ -80,7 +84,18 @@ func runCurl(env *cli.Env, c *urfave.Context) error {
 		env.Warn("curl writes the session to its cookie jar")
 	}
 	config, cookies := curlConfig(cr, c.String("ca-file"), c.String("client-cert"))
-	return startCurl(ctx, env, curl, call.args, config, cookies)
+	stderr := env.Stderr
+	if call.verbose && cr.Kind != access.None {
+		r := &redactor{w: stderr}
+		for _, s := range []access.Secret{cr.Token(), cr.ClientSecret()} {
+			if text := s.Reveal(); text != "" {
+				r.secrets = append(r.secrets, []byte(text))
+			}
+		}
+		defer r.end()
+		stderr = r
+	}
+	return startCurl(ctx, env, stderr, curl, call.args, config, cookies)
 }
 
 // curlCredential returns what the host accepts just now.
@@ -181,7 +196,7 @@ func curlQuote(s string) string {
 }
 
 // startCurl runs curl and takes over its exit code.
-func startCurl(ctx context.Context, env *cli.Env, curl string, args []string, config, cookies string) error {
+func startCurl(ctx context.Context, env *cli.Env, stderr io.Writer, curl string, args []string, config, cookies string) error {
 	files := &childFiles{}
 	defer files.close()
 	if cookies != "" {
@@ -203,7 +218,7 @@ func startCurl(ctx context.Context, env *cli.Env, curl string, args []string, co
 		}
 	}
 	cmd := exec.CommandContext(ctx, curl, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Stdin, env.Stdout, env.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Stdin, env.Stdout, stderr
 	cmd.Env = withoutServiceTokens(env.Environ())
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

@@ -59,7 +59,9 @@ type curlCall struct {
 
 	allowRequest bool // ours
 	login        bool // it has an Authorization or a login of its own
-	prints       []string
+	verbose      bool
+	stderr       bool // goes where we do not see it
+	prints       []string // options that make curl print the credential
 	keepsCookies bool
 }
 
@@ -162,7 +164,11 @@ func (c *curlCall) option(name, value string) error {
 		if h, _, _ := strings.Cut(value, ":"); strings.EqualFold(strings.TrimSpace(h), "authorization") {
 			c.login = true
 		}
-	case "v", "verbose", "trace", "trace-ascii", "libcurl":
+	case "v", "verbose":
+		c.verbose = true
+	case "stderr":
+		c.stderr = true
+	case "trace", "trace-ascii", "libcurl":
 		c.prints = append(c.prints, name)
 	case "c", "cookie-jar":
 		c.keepsCookies = true
