@@ -167,7 +167,8 @@ func table() string {
 		b.WriteString("\n")
 	}
 	b.WriteString("\n✓ holds for git 2.30, 2.39, 2.47 and 2.55 with git-lfs 3.3, 3.6 and 3.8, for a server that is open behind Access and for one " +
-		"that wants a login\nof its own (Basic), but for:\n\n")
+		"that wants a login\nof its own (Basic). No other host gets anything of a session, but that git-lfs up to 3.6 takes the cookie along where the LFS server sends it to " +
+		"a host\nthat you have a login for. The numbers:\n\n")
 	for i, l := range notes {
 		fmt.Fprintf(&b, "%d. %s. %s.\n", i+1, l.reason, l.cure)
 	}
