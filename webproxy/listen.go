@@ -41,6 +41,19 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
+// A known listener closes the connections of other users, where the system tells.
+type known struct{ net.Listener }
+
+func (l known) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil || !stranger(c) {
+			return c, err
+		}
+		c.Close()
+	}
+}
+
 // listenUnix makes the socket in a folder that only we can enter and moves it to its
 // place when its mode is set: at no time can another user connect.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {

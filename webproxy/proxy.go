@@ -15,7 +15,9 @@
 //
 // Whoever may use it may do all that the credential may, so each request must show
 // the secret of this run: as the first element of its path, in the header
-// Access-Proxy-Token, or as the password of Basic. A unix socket needs none, since
+// Access-Proxy-Token, or as the password of Basic. Others can read it on the command
+// line of a client; on Linux, where the kernel tells whose a connection is, those of
+// other users than this one and root are closed. A unix socket needs no secret, since
 // only its owner can connect to it. The Host header must be a loopback address with the
 // proxy's port, and Origin and Sec-Fetch-Site must not speak of another site: a web
 // page whose name was rebound to 127.0.0.1 in DNS does not get further.
@@ -90,7 +92,7 @@ func New(l net.Listener, target *url.URL, rt http.RoundTripper, o *Options) (*Pr
 	if target == nil || target.Host == "" || target.Scheme != "https" && target.Scheme != "http" {
 		return nil, fmt.Errorf("webproxy: %q is no http or https URL", target)
 	}
-	p := &Proxy{listener: l, target: target, token: strings.ToLower(rand.Text()), hosts: map[string]bool{}}
+	p := &Proxy{listener: known{l}, target: target, token: strings.ToLower(rand.Text()), hosts: map[string]bool{}}
 	if o != nil {
 		p.opt = *o
 	}
@@ -197,6 +199,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w)
 		return
 	}
+	w.Header()["Content-Type"] = nil // the server would guess one where the host has none
 	// Without it the server reads the rest of the request before it answers.
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 needs none
 	r, err := withSmallBody(r)

@@ -33,7 +33,8 @@ type bed struct {
 	t      *testing.T
 	host   string // of the server behind
 	client *http.Client
-	stop   func() error // ends Serve and returns its error
+	closed <-chan struct{} // the listener is closed
+	stop   func() error    // ends Serve and returns its error
 }
 
 // adding is a RoundTripper that adds the credential, as access.Client's does.
@@ -58,15 +59,30 @@ func newBed(t *testing.T, address string, o *webproxy.Options, h http.HandlerFun
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	transport := s.Client().Transport.(*http.Transport)
+	transport.MaxConnsPerHost = 64 // descriptors are counted
 	return serve(t, address, strings.TrimPrefix(s.URL, "https://"), adding{transport}, o)
+}
+
+// closing tells when a listener was closed: the proxy takes no more connections.
+type closing struct {
+	net.Listener
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *closing) Close() error {
+	err := l.Listener.Close()
+	l.once.Do(func() { close(l.closed) })
+	return err
 }
 
 func serve(t *testing.T, address, host string, rt http.RoundTripper, o *webproxy.Options) *bed {
 	t.Helper()
-	l, err := webproxy.Listen(t.Context(), address)
+	inner, err := webproxy.Listen(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := &closing{Listener: inner, closed: make(chan struct{})}
 	p, err := webproxy.New(l, &url.URL{Scheme: "https", Host: host}, rt, o)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +90,7 @@ func serve(t *testing.T, address, host string, rt http.RoundTripper, o *webproxy
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Serve(ctx) }()
-	b := &bed{Proxy: p, t: t, host: host, client: &http.Client{
+	b := &bed{Proxy: p, t: t, host: host, closed: l.closed, client: &http.Client{
 		Transport:     &http.Transport{},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -264,6 +280,11 @@ func TestAnswersStayInTheProxy(t *testing.T) {
 	if _, text := b.do("GET", own+"/x", nil); text != host {
 		t.Errorf("a document with a digest became %s", text)
 	}
+	// A kind that the host does not tell is not made up.
+	answer.Store(func(w http.ResponseWriter) { w.Header()["Content-Type"] = nil; io.WriteString(w, "<html>") })
+	if resp, _ := b.do("GET", own+"/x", nil); len(resp.Header.Values("Content-Type")) > 0 {
+		t.Errorf("Content-Type %q", resp.Header.Values("Content-Type"))
+	}
 	// In a header the token names no path.
 	answer.Store(func(w http.ResponseWriter) { w.Header().Set("Location", host+"/x"); w.WriteHeader(307) })
 	resp, _ := b.do("GET", b.Root().String(), nil, webproxy.TokenHeader, b.Token())
@@ -431,14 +452,7 @@ func TestEndsGracefully(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- b.stop() }()
-	for { // until the listener is closed
-		c, err := net.Dial("tcp", b.Root().Host)
-		if err != nil {
-			break
-		}
-		c.Close()
-		runtime.Gosched()
-	}
+	<-b.closed
 	select {
 	case err := <-ended:
 		t.Fatalf("ended before the request: %v", err)
