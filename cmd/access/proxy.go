@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -35,8 +36,9 @@ until it is interrupted; requests under way are finished then.
 
 The URL has a secret of this run in its path, since whoever reaches the proxy has the
 credential. Clients that need the host's root send the secret in the header
-Access-Proxy-Token or as a password (any name): "docker login 127.0.0.1:41967". Other
-users of this machine can read it on the command line of a program; a socket has none:
+Access-Proxy-Token or as a password (any name): "docker login 127.0.0.1:41967". On
+Linux, connections of other users of the machine are closed whatever they send;
+elsewhere keep the secret from command lines, or serve at a socket that needs none:
 
   access proxy --listen unix:$XDG_RUNTIME_DIR/wiki.sock wiki.example.com
 
@@ -200,7 +202,12 @@ func serveCommand(env *cli.Env, c *urfave.Context, p *webproxy.Proxy, o access.O
 	child.Args[0] = command[0]
 	child.Env, child.Stdin, child.Stdout, child.Stderr = environ, env.Stdin, env.Stdout, env.Stderr
 	child.Cancel = func() error { return terminate(child.Process) }
-	ran := child.Run()
+	ran := child.Start()
+	if ran == nil {
+		// Ctrl-C reaches the command by itself, and it decides: it may be a shell.
+		signal.Ignore(os.Interrupt)
+		ran = child.Wait()
+	}
 	stop()
 	if err := <-served; err != nil {
 		return err
