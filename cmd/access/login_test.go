@@ -143,7 +143,14 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) *screen {
 	return s
 }
 
-// wait returns the first match of pattern on the screen.
+// escapes are what shells draw their lines with.
+var (
+	escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+	erased  = regexp.MustCompile(`[^\n]\x08`)
+)
+
+// wait returns the first match of pattern on the screen, with and without what only
+// steers it.
 func (s *screen) wait(pattern string) []string {
 	s.Helper()
 	re := regexp.MustCompile(pattern)
@@ -152,8 +159,10 @@ func (s *screen) wait(pattern string) []string {
 		s.mu.Lock()
 		text := string(s.text)
 		s.mu.Unlock()
-		if m := re.FindStringSubmatch(text); m != nil {
-			return m
+		for _, t := range []string{text, erased.ReplaceAllString(escapes.ReplaceAllString(text, ""), "")} {
+			if m := re.FindStringSubmatch(t); m != nil {
+				return m
+			}
 		}
 		if !open {
 			s.Fatalf("no %q on the terminal:\n%s", pattern, text)

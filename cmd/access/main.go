@@ -15,6 +15,10 @@ import (
 func main() { os.Exit(cli.Main("access", run)) }
 
 func run(ctx context.Context, env *cli.Env) error {
+	return door.Explain(cli.Run(ctx, env, application(env)))
+}
+
+func application(env *cli.Env) *urfave.App {
 	app := cli.NewApp(env)
 	app.Usage = "log in to hosts behind Cloudflare Access, and use the sessions"
 	app.Description = `Logs in to an application behind Cloudflare Access in the browser, keeps the
@@ -45,8 +49,10 @@ session in the system's keyring, and gives it to git, ssh and other programs.
 		setupCommand(env),
 		unsetupCommand(env),
 		versionCommand(env),
+		completionCommand(env),
+		completeCommand(env),
 	}
-	return door.Explain(cli.Run(ctx, env, app))
+	return app
 }
 
 // networkFlags are the flags that all commands share.
