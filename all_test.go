@@ -60,7 +60,7 @@ var testModules = []string{
 // neverLinked are packages that no program may contain: test code that would ship, with flags and servers of its own.
 var neverLinked = []string{
 	"testing", "net/http/httptest", "github.com/rogpeppe/go-internal/testscript", "github.com/google/go-cmp/cmp",
-	module + "/internal/scripttest", module + "/keystore/keystoretest",
+	module + "/internal/scripttest", module + "/internal/keyringtest", module + "/keystore/keystoretest",
 }
 
 // sizes are the limits of stripped programs for linux/amd64 in MB; every other program has the default.
@@ -137,7 +137,7 @@ func mayNotImport(from, to string) string {
 		if from != "cmd/access-edge" && from != "contrib/demo" && from != "contrib/bench" && from != "internal/scripttest" {
 			return "only access-edge, the demo, the bench and tests may contain the edge"
 		}
-	case from == "internal/scripttest":
+	case from == "internal/scripttest", from == "internal/keyringtest":
 	case within(to, "internal/scripttest"):
 		return "only tests import scripttest"
 	case within(from, "internal"):
@@ -226,7 +226,7 @@ func TestProgramsContainNoTestCode(t *testing.T) {
 
 // testSupport says whether a package is there for tests, and may import and do what they may.
 func testSupport(short string) bool {
-	return within(short, "access/accesstest") || within(short, "internal/scripttest") || within(short, "keystore/keystoretest")
+	return within(short, "access/accesstest") || within(short, "internal/scripttest") || within(short, "internal/keyringtest") || within(short, "keystore/keystoretest")
 }
 
 func TestModules(t *testing.T) {

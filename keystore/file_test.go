@@ -373,3 +373,27 @@ func BenchmarkFile(b *testing.B) {
 		})
 	}
 }
+
+// Everything that was used with a state folder goes, whichever store is chosen now; also what cannot be read, and what killed writers left.
+func TestClearAll(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+	t.Setenv("ACCESS_KEYSTORE_PASSPHRASE", "correct horse")
+	s := openAs(t, "", &keystore.Options{Dir: dir, Timeout: time.Minute})
+	must(t, s.Put(t.Context(), "k", []byte("v")))
+	keystore.Plant(t, s, "newer", []byte(`{"v":2}`))
+	n := keystore.NameOf("k")
+	must(t, os.WriteFile(filepath.Join(dir, "keystore", n[:2], ".gitaccess-tmp-x"), []byte("a secret"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "beside"), nil, 0o600))
+	t.Setenv("ACCESS_KEYSTORE_PASSPHRASE", "") // lost
+	must(t, keystore.ClearAll(t.Context(), &keystore.Options{Dir: dir}))
+	left, err := os.ReadDir(dir)
+	must(t, err)
+	if len(left) != 1 || left[0].Name() != "beside" {
+		t.Errorf("left: %v", left)
+	}
+	must(t, keystore.ClearAll(t.Context(), &keystore.Options{Dir: dir})) // nothing there
+	if err := keystore.ClearAll(t.Context(), &keystore.Options{Dir: dir, Backend: "nonsense"}); err == nil {
+		t.Error("a store that there is not was cleared")
+	}
+}

@@ -115,6 +115,28 @@ func Open(ctx context.Context, o *Options) (*Store, error) {
 	if o != nil {
 		opts = *o
 	}
+	s, err := prepare(&opts)
+	if err != nil {
+		return nil, err
+	}
+	name, why := opts.Backend, "named by the caller"
+	if name == "" {
+		name, why = s.c.getenv("ACCESS_KEYSTORE"), "named by ACCESS_KEYSTORE"
+	}
+	if name != "" {
+		err = s.openNamed(ctx, name, why)
+	} else {
+		s.auto = true
+		err = s.choose(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepare returns a Store that has chosen nothing yet.
+func prepare(opts *Options) (*Store, error) {
 	s := &Store{timeout: opts.Timeout, writes: map[string]chan struct{}{}}
 	s.c.interactive = opts.Interactive
 	s.c.getenv = opts.Getenv
@@ -135,19 +157,6 @@ func Open(ctx context.Context, o *Options) (*Store, error) {
 		return s.c.getenv(name)
 	}); err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
-	}
-	name, why := opts.Backend, "named by the caller"
-	if name == "" {
-		name, why = s.c.getenv("ACCESS_KEYSTORE"), "named by ACCESS_KEYSTORE"
-	}
-	if name != "" {
-		err = s.openNamed(ctx, name, why)
-	} else {
-		s.auto = true
-		err = s.choose(ctx)
-	}
-	if err != nil {
-		return nil, err
 	}
 	return s, nil
 }

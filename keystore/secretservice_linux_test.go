@@ -18,105 +18,21 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gitaccess/gitaccess/internal/keyringtest"
 	"github.com/gitaccess/gitaccess/internal/scripttest"
 	"github.com/gitaccess/gitaccess/keystore"
 	"github.com/gitaccess/gitaccess/keystore/keystoretest"
 )
 
-const secretsBus = "org.freedesktop.secrets"
+const secretsBus = keyringtest.SecretsBus
 
-// newBus starts a bus of its own that starts no services, and makes it that of the test.
-func newBus(t testing.TB) *dbus.Conn {
-	t.Helper()
-	scripttest.Need(t, "dbus-daemon", "dbus-daemon")
-	dir := t.TempDir()
-	must(t, os.WriteFile(dir+"/conf", []byte(`<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path=`+dir+`/bus</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>`), 0o600))
-	ready, w, err := os.Pipe()
-	must(t, err)
-	defer ready.Close()
-	cmd := exec.Command("dbus-daemon", "--nofork", "--config-file="+dir+"/conf", "--print-address=3")
-	cmd.ExtraFiles = []*os.File{w}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	must(t, cmd.Start())
-	w.Close()
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	if _, err := ready.Read(make([]byte, 1024)); err != nil {
-		t.Fatal("dbus-daemon did not start")
-	}
-	address := "unix:path=" + dir + "/bus"
-	setenv(t, "DBUS_SESSION_BUS_ADDRESS", address)
-	return connect(t, address)
-}
-
-func connect(t testing.TB, address string) *dbus.Conn {
-	t.Helper()
-	c, err := dbus.Connect(address)
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func setenv(t testing.TB, name, value string) {
-	t.(interface{ Setenv(string, string) }).Setenv(name, value)
-}
-
-// awaitName waits until somebody owns a name on the bus.
-func awaitName(t testing.TB, c *dbus.Conn, name string) {
-	t.Helper()
-	signals := make(chan *dbus.Signal, 10)
-	c.Signal(signals)
-	defer c.RemoveSignal(signals)
-	must(t, c.AddMatchSignal(dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, name)))
-	var owned bool
-	must(t, c.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, name).Store(&owned))
-	for !owned {
-		sig, ok := <-signals
-		if !ok {
-			t.Fatal("the bus went away")
-		}
-		owned = sig.Name == "org.freedesktop.DBus.NameOwnerChanged" && sig.Body[0] == name && sig.Body[2] != ""
-	}
-}
-
-// keyringHome is a folder with a login keyring whose password is "testpw".
-func keyringHome(t testing.TB) string {
-	t.Helper()
-	// On a file system in memory if there is one: the daemon syncs its whole keyring on each write.
-	base := "/dev/shm"
-	if info, err := os.Stat(base); err != nil || !info.IsDir() {
-		base = ""
-	}
-	home, err := os.MkdirTemp(base, "keystore-test-")
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(home) })
-	return home
-}
-
-// gnomeKeyring runs the real one on the bus.
-func gnomeKeyring(t testing.TB, bus *dbus.Conn, home string, args ...string) *exec.Cmd {
-	t.Helper()
-	scripttest.Need(t, "gnome-keyring-daemon", "gnome-keyring")
-	cmd := exec.Command("gnome-keyring-daemon", append([]string{"--foreground", "--components=secrets", "--control-directory=" + home + "/control"}, args...)...)
-	cmd.Env = environ("HOME="+home, "XDG_RUNTIME_DIR="+home, "XDG_DATA_HOME=-", "DISPLAY=-", "WAYLAND_DISPLAY=-")
-	cmd.Stdin = strings.NewReader("testpw")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGCONT)
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	awaitName(t, bus, secretsBus)
-	return cmd
-}
-
-func unlockedKeyring(t testing.TB) (*dbus.Conn, *exec.Cmd) {
-	bus := newBus(t)
-	return bus, gnomeKeyring(t, bus, keyringHome(t), "--unlock")
-}
+var (
+	newBus          = keyringtest.NewBus
+	connect         = keyringtest.Connect
+	keyringHome     = keyringtest.Home
+	gnomeKeyring    = keyringtest.GnomeKeyring
+	unlockedKeyring = keyringtest.Unlocked
+)
 
 // lockedKeyring has a login collection that nobody has unlocked.
 func lockedKeyring(t testing.TB) *dbus.Conn {
@@ -294,6 +210,7 @@ func calls(t testing.TB, bus *dbus.Conn, f func()) []string {
 	must(t, monitor.BusObject().Call("org.freedesktop.DBus.Monitoring.BecomeMonitor", 0,
 		[]string{"type='method_call',destination='" + secretsBus + "'", "type='method_call',member='GetId'"}, uint32(0)).Err)
 	monitor.Eavesdrop(messages)
+	defer monitor.Eavesdrop(nil) // closed with its connection, which may still send to it
 	f()
 	// What the bus routed before this is in the channel before this.
 	must(t, bus.BusObject().Call("org.freedesktop.DBus.GetId", 0).Err)

@@ -146,14 +146,32 @@ func cachePath(name string) string {
 	return "cache/" + name
 }
 
-// RemoveTraces deletes what was learnt about hosts, their cookie files and leases.
-// Set-up marks, pinned teams and the keystore stay.
+// RemoveTraces deletes what was learnt about hosts, their cookie files, leases, and
+// the marks of logins. Set-up marks, pinned teams and the keystore stay.
 func (d *Door) RemoveTraces() error {
 	var errs []error
 	for _, folder := range []string{"cache", "jar", "lease"} {
 		errs = append(errs, os.RemoveAll(d.State.Path(folder)))
 	}
+	marks, err := os.ReadDir(d.State.Path("setup"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, m := range marks {
+		name := "setup/" + m.Name()
+		if b, err := d.State.Load(name); err == nil && strings.TrimSpace(string(b)) == "{}" {
+			errs = append(errs, d.State.Remove(name)) // no setup command has noted anything
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// ClearKeystore deletes everything that was kept in any keystore by programs with
+// this state folder, see [keystore.ClearAll].
+func (d *Door) ClearKeystore(ctx context.Context) error {
+	o := *d.Store.open
+	o.Interactive = true
+	return keystore.ClearAll(ctx, &o)
 }
 
 // locker gives access the OS locks of package lease.
