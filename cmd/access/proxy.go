@@ -219,7 +219,7 @@ func serveCommand(env *cli.Env, c *urfave.Context, p *webproxy.Proxy, o access.O
 	case errors.As(ran, &exit) && exit.ExitCode() >= 0:
 		return &cli.Error{Code: exit.ExitCode()}
 	case c.Context.Err() != nil:
-		return context.Cause(c.Context)
+		return c.Context.Err()
 	}
 	return &cli.Error{Err: fmt.Errorf("%s: %w", program, ran), Code: 126}
 }

@@ -205,3 +205,35 @@ func TestProxyAThousandRequests(t *testing.T) {
 		t.Errorf("standard error:\n%s", r.stderr)
 	}
 }
+
+// A signal to the proxy ends its command, and then the proxy as shells report it.
+func TestProxyEndsItsCommand(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no such signals on Windows")
+	}
+	w := scripttest.NewWorld(t, scripttest.Git{})
+	w.Set("CF_ACCESS_CLIENT_ID="+w.Service.ID, "CF_ACCESS_CLIENT_SECRET="+w.Service.Secret())
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := w.Command(ctx, "access", "proxy", "ci.example.com", "--", "sh", "-c", "echo ready; exec sleep 1000")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	rest, err := io.ReadAll(out) // the command has it open, too
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 128+int(syscall.SIGTERM) || err != nil || len(rest) > 0 || stderr.Len() > 0 {
+		t.Errorf("exit code %d, %q, %v\n%s", code, rest, err, &stderr)
+	}
+}
