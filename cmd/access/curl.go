@@ -39,7 +39,9 @@ token's headers behind, not at all.
   access curl https://wiki.example.com/api/pages
   access curl -sSf -X POST -d @page.json https://wiki.example.com/api/pages
   access curl wiki.example.com/export.zip -L -o export.zip
-  access curl --allow-request https://wiki.example.com/status   without a credential if there is none
+  access curl --allow-request https://wiki.example.com/status
+
+With --allow-request, curl runs without a credential where there is none.
 
 Flags for access itself stand before "curl":
 

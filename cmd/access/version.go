@@ -20,6 +20,9 @@ func versionCommand(env *cli.Env) *urfave.Command {
 recorded in the program: the commit and its time, the Go release, the system that
 it is for and every module in it with its checksum.
 
+  access version
+  access version --json
+
 Without this program, "go version -m" prints the same of any of them.`,
 		Flags:  []urfave.Flag{&urfave.BoolFlag{Name: "json", Usage: "print one JSON object"}},
 		Action: func(c *urfave.Context) error { return printVersion(env, c) },
