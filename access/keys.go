@@ -54,8 +54,9 @@ type jwk struct {
 	E    string `json:"e"`
 }
 
-// minKeyBits: shorter RSA keys sign nothing that is worth trusting (RFC 7518 §3.3).
-const minKeyBits = 2048
+// Shorter RSA keys sign nothing that is worth trusting (RFC 7518 §3.3), and a longer
+// one would keep whoever verifies with it busy: any team may name its own.
+const minKeyBits, maxKeyBits = 2048, 8192
 
 func (k jwk) public() (*rsa.PublicKey, error) {
 	n, err1 := base64.RawURLEncoding.DecodeString(k.N)
@@ -64,8 +65,11 @@ func (k jwk) public() (*rsa.PublicKey, error) {
 		return nil, errors.New("not an RSA key")
 	}
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-	if key.N.BitLen() < minKeyBits || key.E < 3 || key.E%2 == 0 {
+	switch bits := key.N.BitLen(); {
+	case bits < minKeyBits, key.E < 3, key.E%2 == 0:
 		return nil, errors.New("a weak key")
+	case bits > maxKeyBits:
+		return nil, fmt.Errorf("a key of %d bits", bits)
 	}
 	return key, nil
 }
