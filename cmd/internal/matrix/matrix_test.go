@@ -161,6 +161,10 @@ func (b *bed) run(t *testing.T, m *mode, basic bool, op *operation) int {
 		c.env, pages, l = []string{"ACCESS_INTERACTIVE=always"}, 1, nil
 	}
 	err := c.setUp()
+	// Without its cookie file: in each cell git asks the helper before its first request, or fails.
+	if err := os.RemoveAll(filepath.Join(b.Dir, "state", "jar")); err != nil {
+		t.Fatal(err)
+	}
 	tabs := len(b.Tabs())
 	b.Edge.ClearLog()
 	if err == nil {
