@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,7 @@ func installs(t *testing.T, deb string) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
+	before := megabytes(t, root)
 	for _, step := range steps {
 		if out, err := inside([]string{"HOME=/root"}, "", "/bin/sh", "-c", step); err != nil {
 			t.Fatalf("RUN %s: %v\n%s", step, err, out)
@@ -112,8 +114,11 @@ func installs(t *testing.T, deb string) {
 			t.Error(err)
 		}
 	}
-	size := strings.Fields(runTool(t, dir, "du", "-sm", root))[0]
-	t.Logf("the image has %s MB", size)
+	after := megabytes(t, root)
+	t.Logf("Debian alone has %d MB, with git, ssh and gitaccess it has %d", before, after)
+	if after-before > 160 {
+		t.Errorf("the recipe adds %d MB", after-before)
+	}
 
 	// An edge of ours on this machine's loopback, which the root shares.
 	w := scripttest.NewWorld(t, scripttest.Git{})
@@ -149,6 +154,15 @@ func installs(t *testing.T, deb string) {
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		t.Error(err)
 	}
+}
+
+func megabytes(t *testing.T, dir string) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.Fields(runTool(t, "", "du", "-sm", "--one-file-system", dir))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func copyFile(t *testing.T, from, to string) {
