@@ -440,8 +440,8 @@ func (s *gitSetup) asksForLogin(ctx context.Context, rt http.RoundTripper, u *ur
 // try runs git on the repository that was named. A failure is told and fails nothing: the configuration stands.
 func (s *gitSetup) try(ctx context.Context, r route) error {
 	switch bare := strings.Trim(s.url.Path, "/") == ""; {
-	case bare && r.ownLogin:
-		return nil // it would ask for that
+	case bare && (r.ownLogin || s.c.IsSet("own-login")):
+		return nil // git would ask for that login, or learn what the person has said otherwise
 	case bare:
 		return s.tryHost(ctx)
 	}
