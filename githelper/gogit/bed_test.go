@@ -153,10 +153,13 @@ func (b *bed) ctx() context.Context {
 }
 
 // auth is that of git@ssh.example.com: no key is wanted, and the host's is checked.
-func (b *bed) auth() gitssh.AuthMethod {
+func (b *bed) auth() gitssh.AuthMethod { return b.authAt("ssh.example.com") }
+
+// authAt knows the server's key by another name.
+func (b *bed) authAt(name string) gitssh.AuthMethod {
 	b.Helper()
 	file := filepath.Join(b.TempDir(), "known_hosts")
-	b.must(os.WriteFile(file, []byte(b.sshd.KnownHosts("ssh.example.com")), 0o600))
+	b.must(os.WriteFile(file, []byte(b.sshd.KnownHosts(name)), 0o600))
 	check, err := gitssh.NewKnownHostsCallback(file)
 	b.must(err)
 	return &gitssh.Password{User: "git", Password: "not asked for", HostKeyCallbackHelper: gitssh.HostKeyCallbackHelper{HostKeyCallback: check, HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}}}

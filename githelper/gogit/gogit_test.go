@@ -554,6 +554,36 @@ func TestKnownHosts(t *testing.T) {
 	}
 }
 
+// names is ~/.ssh/config for go-git.
+type names map[string]string
+
+func (n names) Get(alias, key string) string {
+	if key != "Hostname" {
+		return ""
+	}
+	return n[alias]
+}
+
+// Another name of a host, given by ~/.ssh/config, leads to its application, and
+// another address of one that was named does not lead around it.
+func TestSSHConfig(t *testing.T) {
+	b := newBed(t)
+	b.install(b.client(b.withToken), nil)
+	before := gitssh.DefaultSSHConfig
+	t.Cleanup(func() { gitssh.DefaultSSHConfig = before })
+	gitssh.DefaultSSHConfig = names{"work": "ssh.example.com", "ssh.example.com": "ssh.example.com"}
+	auth := b.auth()
+	for _, url := range []string{"ssh://git@work/demo.git", "git@work:demo.git", "ssh://git@ssh.example.com/demo.git"} {
+		if _, err := b.clone(&git.CloneOptions{URL: url, Auth: auth}); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	gitssh.DefaultSSHConfig = names{"ssh.example.com": "192.0.2.1"}
+	if _, err := b.clone(&git.CloneOptions{URL: "ssh://git@ssh.example.com/demo.git", Auth: b.authAt("192.0.2.1")}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A program with two identities gives the second one a name of its own.
 func TestTwoIdentities(t *testing.T) {
 	b := newBed(t)

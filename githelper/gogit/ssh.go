@@ -50,20 +50,18 @@ func (t *sshTransport) NewReceivePackSession(ep *transport.Endpoint, auth transp
 }
 
 // application returns the application through which the server is reached, or nil.
-// A name that ~/.ssh/config replaces is replaced here as go-git replaces it.
+// The name is the one in the URL, or the one by which ~/.ssh/config replaces it, as
+// go-git does.
 func (t *sshTransport) application(ep *transport.Endpoint) (*url.URL, error) {
-	name := ep.Host
-	if gitssh.DefaultSSHConfig != nil {
-		if real := gitssh.DefaultSSHConfig.Get(ep.Host, "Hostname"); real != "" {
-			name = real
-		}
+	app, ok := t.guarded.application(ep.Host)
+	if !ok && gitssh.DefaultSSHConfig != nil {
+		app, ok = t.guarded.application(gitssh.DefaultSSHConfig.Get(ep.Host, "Hostname"))
 	}
-	app, ok := t.guarded.application(name)
 	if !ok {
 		return nil, nil
 	}
 	if option := optionOf(ep); option != "" {
-		return nil, &OptionError{Option: option, Host: name}
+		return nil, &OptionError{Option: option, Host: ep.Host}
 	}
 	return app, nil
 }
