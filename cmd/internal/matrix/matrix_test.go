@@ -174,6 +174,8 @@ func (b *bed) run(t *testing.T, m *mode, basic bool, op *operation) int {
 	switch {
 	case l == nil && err != nil:
 		t.Errorf("%v\n%s%s", err, c.out, list(requests))
+	case l != nil && err == nil && b.Git.AtLeast(2, 56):
+		t.Logf("a git that was not known when the table was made is past this limit: %s", l.reason)
 	case l != nil && err == nil:
 		t.Errorf("works, though %s", l.reason)
 	case l != nil && !regexp.MustCompile(l.says).MatchString(err.Error()+c.out):
