@@ -115,7 +115,7 @@ func (r *Remote) Command(ctx context.Context, g *Git, o *RemoteOptions) (cmd *ex
 	release = func() error { return nil }
 	var files []*os.File
 	if len(o.Cookies) > 0 {
-		path, file, err := o.Jar.hand(o.Cookies)
+		path, file, err := o.Jar.hand(o.Cookies, nameless)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -145,7 +145,7 @@ func (r *Remote) Command(ctx context.Context, g *Git, o *RemoteOptions) (cmd *ex
 }
 
 // hand makes the cookies readable to a child: as a file that it inherits as descriptor 3, or in the Jar's own.
-func (j *Jar) hand(cookies []Cookie) (path string, file *os.File, err error) {
+func (j *Jar) hand(cookies []Cookie, nameless func([]byte) (*os.File, error)) (path string, file *os.File, err error) {
 	b, err := j.format(cookies)
 	if err != nil {
 		return "", nil, err

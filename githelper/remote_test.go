@@ -137,6 +137,22 @@ func TestRemoteCommand(t *testing.T) {
 	}
 }
 
+// Where a file without a name cannot be handed over, the child reads the jar.
+func TestHandOverByTheJar(t *testing.T) {
+	jar := &Jar{Path: filepath.Join(t.TempDir(), "jar", "git.example.com"), Host: "git.example.com"}
+	path, file, err := jar.hand([]Cookie{{Name: "CF_Authorization", Value: NewSecret("jwt")}}, func([]byte) (*os.File, error) { return nil, errors.ErrUnsupported })
+	if err != nil || file != nil || path != filepath.ToSlash(jar.Path) {
+		t.Fatalf("%q, %v, %v", path, file, err)
+	}
+	info, err := os.Stat(jar.Path)
+	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if all, err := jar.Load(); err != nil || len(all) != 1 || all[0].Value.Reveal() != "jwt" {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
 func TestConfigure(t *testing.T) {
 	settings := [][2]string{{"http.https://h/.x", "it's!"}}
 	for _, tt := range []struct {
