@@ -558,10 +558,13 @@ func TestKnownHosts(t *testing.T) {
 type names map[string]string
 
 func (n names) Get(alias, key string) string {
-	if key != "Hostname" {
-		return ""
+	switch key {
+	case "Hostname":
+		return n[alias]
+	case "Port":
+		return "22" // ssh_config's default
 	}
-	return n[alias]
+	return ""
 }
 
 // Another name of a host, given by ~/.ssh/config, leads to its application, and
