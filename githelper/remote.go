@@ -89,6 +89,8 @@ type RemoteOptions struct {
 	// Jar and Cookies: the cookies, and their file for systems where a file that nobody else sees cannot be handed to a child.
 	Jar     *Jar
 	Cookies []Cookie
+	// Path is where on the host they are for, "" for all of it: a section of the configuration for a longer path would go before.
+	Path string
 	// Header is added to each request. git would send it to the target of a redirect, too, so that the child follows none. It stands
 	// in the environment of the child.
 	Header http.Header
@@ -103,7 +105,7 @@ func (r *Remote) Command(ctx context.Context, g *Git, o *RemoteOptions) (cmd *ex
 		o = &RemoteOptions{}
 	}
 	// As specific as the sections of HostConfig and later than they are, so that these hold.
-	section := "http." + r.URL.Scheme + "://" + strings.ToLower(r.URL.Host) + "/."
+	section := "http." + r.URL.Scheme + "://" + strings.ToLower(r.URL.Host) + (&url.URL{Path: strings.TrimSuffix(o.Path, "/")}).EscapedPath() + "/."
 	settings := [][2]string{
 		// The child has what it needs: asked before its first request, a git without credential helpers would ask the person.
 		{section + "proactiveAuth", "none"},

@@ -153,6 +153,19 @@ func TestHandOverByTheJar(t *testing.T) {
 	}
 }
 
+// Setup has a section for each application by path, which git would take before one for the whole host.
+func TestRemoteCommandByPath(t *testing.T) {
+	r, err := ReadRemote([]string{"origin", "https://git.example.com/a%20team/demo.git"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &Git{Path: "/usr/bin/git", Version: Version{2, 47, 0}, Env: []string{}}
+	cmd, _, err := r.Command(t.Context(), g, &RemoteOptions{Path: "/a team", Header: http.Header{"X": {"y"}}})
+	if err != nil || !slices.Contains(cmd.Env, "GIT_CONFIG_KEY_3=http.https://git.example.com/a%20team/.extraHeader") {
+		t.Errorf("%v, %v", cmd, err)
+	}
+}
+
 func TestConfigure(t *testing.T) {
 	settings := [][2]string{{"http.https://h/.x", "it's!"}}
 	for _, tt := range []struct {

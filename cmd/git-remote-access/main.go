@@ -97,7 +97,7 @@ func serve(ctx context.Context, env *cli.Env, args []string) error {
 
 // runGit runs git's own helper for https on our standard input and output.
 func (r *remote) runGit(ctx context.Context) error {
-	o := &githelper.RemoteOptions{}
+	o := &githelper.RemoteOptions{Path: r.cr.App.Path}
 	environ := r.env.Environ()
 	switch r.cr.Kind {
 	case access.JWT:
