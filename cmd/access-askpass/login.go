@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
@@ -83,6 +85,9 @@ func (a *asked) login(ctx context.Context) error {
 // keptLogin returns what the keystore has for the account: the user name, or the password of exactly this user.
 func (a *asked) keptLogin(ctx context.Context) (githelper.Secret, error) {
 	wants := a.prompt.Account
+	if !a.somethingKept() {
+		return githelper.Secret{}, nil
+	}
 	r, err := a.door.Logins().Get(ctx, wants.Request())
 	switch {
 	case err != nil:
@@ -95,6 +100,16 @@ func (a *asked) keptLogin(ctx context.Context) (githelper.Secret, error) {
 		return githelper.Secret{}, nil
 	}
 	return r.Login.Password, nil
+}
+
+// somethingKept reports whether this user has ever had a keystore here. Where nobody has, none is looked for: that could mean to wait
+// for a keyring that does not answer, only to learn that it is empty.
+func (a *asked) somethingKept() bool {
+	if a.env.Getenv("ACCESS_KEYSTORE") != "" {
+		return true
+	}
+	_, err := os.Stat(a.door.State.Path("keystore-choice")) // written by package keystore whenever it has chosen
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // target names what the answer is for, in files that hold no secrets.

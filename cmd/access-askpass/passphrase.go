@@ -21,7 +21,10 @@ func (a *asked) passphrase(ctx context.Context) error {
 	target := k.store()
 	history := a.history(target)
 	var q question
-	kept, err := a.door.Store.Get(ctx, k.store())
+	var kept []byte
+	if err = fs.ErrNotExist; a.somethingKept() {
+		kept, err = a.door.Store.Get(ctx, k.store())
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

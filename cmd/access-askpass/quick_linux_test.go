@@ -25,6 +25,7 @@ func TestNobodyIsQuick(t *testing.T) {
 		{"CI and a password that is not kept", "Password for 'https://ada@login.example.com': ", "", []string{"CI=true"}},
 		{"no terminal", "Password for 'https://ada@login.example.com': ", "", nil},
 		{"a bus and a display that do not answer", "ada@ssh.example.com's password: ", "", []string{"CI=true", "DISPLAY=192.0.2.1:0", "DBUS_SESSION_BUS_ADDRESS=tcp:host=192.0.2.1,port=1", "ACCESS_KEYSTORE="}},
+		{"the same, and a password", "Password for 'https://ada@login.example.com': ", "", []string{"CI=true", "DISPLAY=192.0.2.1:0", "DBUS_SESSION_BUS_ADDRESS=tcp:host=192.0.2.1,port=1", "ACCESS_KEYSTORE="}},
 		{"consent", "Allow use of key ada?", "", []string{"SSH_ASKPASS_PROMPT=confirm", "ACCESS_INTERACTIVE=never", "DISPLAY=:0"}},
 		{"the account of a job", "Password for 'https://ada@login.example.com': ", "origin-password\n", append(account, "CI=true")},
 	} {
