@@ -166,6 +166,7 @@ func (p *Proxy) Serve(ctx context.Context) error {
 	s := &http.Server{
 		Handler:           p,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       5 * time.Minute,
 		ErrorLog:          log.New(io.Discard, "", 0),
@@ -207,8 +208,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(&refusal{http.StatusBadRequest, "the request's body ended early"}).write(w)
 		return
 	}
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok && r.Header.Get("Upgrade") != "" {
+		// ReverseProxy closes the host's side then. If that one has ended before, it
+		// goes on reading from the client's.
+		defer context.AfterFunc(r.Context(), func() { c.Close() })()
+	}
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), placeKey{}, at)))
 }
+
+// connKey is where a request has its connection.
+type connKey struct{}
 
 // fail answers for a request that the RoundTripper had no answer to.
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {

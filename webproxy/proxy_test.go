@@ -428,6 +428,29 @@ func TestWebSocket(t *testing.T) {
 	<-gone
 }
 
+// A client that stays although its host has gone does not keep the proxy from ending.
+func TestEndsWithAHalfOpenConnection(t *testing.T) {
+	b := newBed(t, "127.0.0.1:0", nil, func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nbye")
+			c.Close()
+		}
+	})
+	c, err := net.Dial("tcp", b.Root().Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", b.URL().Path, b.Root().Host)
+	if text, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(text), "bye") {
+		t.Fatalf("%q, %v", text, err)
+	}
+	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A request that is under way when the proxy is to end is finished; a new one is not
 // taken.
 func TestEndsGracefully(t *testing.T) {
