@@ -60,7 +60,7 @@ type curlCall struct {
 	allowRequest bool // ours
 	login        bool // it has an Authorization or a login of its own
 	verbose      bool
-	stderr       bool // goes where we do not see it
+	stderr       bool     // goes where we do not see it
 	prints       []string // options that make curl print the credential
 	keepsCookies bool
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
-func TestMain(m *testing.M) { scripttest.Main(m, map[string]func(){"access": main}, "git-credential-access", "access-ssh-proxy") }
+func TestMain(m *testing.M) {
+	scripttest.Main(m, map[string]func(){"access": main}, "git-credential-access", "access-ssh-proxy")
+}
 
 func TestScripts(t *testing.T) { scripttest.Run(t, nil) }
