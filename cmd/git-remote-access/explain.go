@@ -74,7 +74,7 @@ func (r *remote) loginPage(resp *http.Response) error {
 		return nil // git follows it
 	case to != nil && strings.HasSuffix(to.Path, "/info/refs"):
 		return &cli.Error{
-			Err: fmt.Errorf("%s sends git on to %s, and git would take the credential along, so that it does not follow", r.origin.Host(), hostOf(to)),
+			Err:   fmt.Errorf("%s sends git on to %s, and git would take the credential along, so that it does not follow", r.origin.Host(), hostOf(to)),
 			Hints: []string{"use the URL that it leads to: " + repositoryOf(to)},
 		}
 	case to != nil:
