@@ -129,18 +129,28 @@ func (h *helper) stop(t *host, err error) error {
 
 // sendsHeader reports whether the git that asks was given a header for the origin in its environment, as by "access run".
 func (h *helper) sendsHeader(o access.Origin, prefix string) bool {
-	want := strings.ToLower("http." + string(o) + "/.extraheader")
+	const extraHeader = "/.extraheader"
+	section := strings.ToLower("http." + string(o)) // and the path of an application, if it has one
+	isHeader := func(key string) bool {
+		path, ok := strings.CutPrefix(strings.ToLower(key), section)
+		return ok && strings.HasPrefix(path, "/") && strings.HasSuffix(path, extraHeader)
+	}
 	for _, kv := range h.env.Environ() {
 		name, value, _ := strings.Cut(kv, "=")
 		switch {
-		case strings.HasPrefix(name, "GIT_CONFIG_KEY_") && strings.ToLower(value) == want:
+		case strings.HasPrefix(name, "GIT_CONFIG_KEY_") && isHeader(value):
 			n := strings.TrimPrefix(name, "GIT_CONFIG_KEY_")
 			if strings.HasPrefix(strings.ToLower(h.env.Getenv("GIT_CONFIG_VALUE_"+n)), prefix) {
 				return true
 			}
 		case name == "GIT_CONFIG_PARAMETERS": // git below 2.31
-			for rest, ok := value, true; ok; {
-				if _, rest, ok = strings.Cut(strings.ToLower(rest), want); ok && strings.HasPrefix(strings.TrimLeft(rest, "'="), prefix) {
+			words := strings.Split(value, "'") // 'key=value', and 'key'='value' of -c in newer ones
+			for i, word := range words {
+				key, header, one := strings.Cut(word, "=")
+				if !one && i+2 < len(words) {
+					header = words[i+2]
+				}
+				if isHeader(key) && strings.HasPrefix(strings.ToLower(header), prefix) {
 					return true
 				}
 			}

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/githelper"
+	"github.com/gitaccess/gitaccess/internal/cli"
 	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
@@ -40,6 +42,41 @@ func TestSetUpRepositoryIsOneWord(t *testing.T) {
 		out, err := exec.Command(sh, "-c", `access() { printf '%s|' "$@"; }; `+command).CombinedOutput()
 		if want := "setup|git|" + repository + "|"; err != nil || string(out) != want {
 			t.Errorf("%s: %v, words %s want %s", command, err, out, want)
+		}
+	}
+}
+
+func TestSendsHeader(t *testing.T) {
+	const o, prefix = access.Origin("https://git.example.com"), "authorization: bearer "
+	for _, tt := range []struct {
+		want bool
+		env  []string
+	}{
+		{true, []string{"GIT_CONFIG_KEY_3=http.https://git.example.com/.extraHeader", "GIT_CONFIG_VALUE_3=Authorization: Bearer x"}},
+		{true, []string{"GIT_CONFIG_KEY_0=http.https://git.example.com/team/.extraheader", "GIT_CONFIG_VALUE_0=Authorization: Bearer x"}},
+		{true, []string{"GIT_CONFIG_PARAMETERS='a.b=c' 'http.https://git.example.com/.extraHeader=Authorization: Bearer x'"}},
+		{true, []string{"GIT_CONFIG_PARAMETERS='http.https://git.example.com/team/.extraHeader'='Authorization: Bearer x'"}},
+		{false, []string{"GIT_CONFIG_KEY_0=http.https://git.example.com.evil.test/.extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Bearer x"}},
+		{false, []string{"GIT_CONFIG_KEY_0=http.https://git.example.com:8443/.extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Bearer x"}},
+		{false, []string{"GIT_CONFIG_KEY_0=http.https://git.example.com/.extraHeader", "GIT_CONFIG_VALUE_0=X-Trace: 1"}},
+		{false, []string{"GIT_CONFIG_KEY_0=http.https://git.example.com/.cookieFile", "GIT_CONFIG_VALUE_0=Authorization: Bearer x"}},
+		{false, []string{"GIT_CONFIG_PARAMETERS='http.https://git.example.com/.extraHeader=X-Trace: 1' 'x'='Authorization: Bearer x'"}},
+		{false, []string{"GIT_CONFIG_PARAMETERS='"}},
+		{false, nil},
+	} {
+		h := &helper{env: &cli.Env{
+			Environ: func() []string { return tt.env },
+			Getenv: func(name string) string {
+				for _, kv := range tt.env {
+					if v, ok := strings.CutPrefix(kv, name+"="); ok {
+						return v
+					}
+				}
+				return ""
+			},
+		}}
+		if got := h.sendsHeader(o, prefix); got != tt.want {
+			t.Errorf("%q: %t", tt.env, got)
 		}
 	}
 }
