@@ -119,8 +119,22 @@ func declared(t *testing.T, dir string) map[string]bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name := range f.Scope.Objects {
-			all[name] = true
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				all[d.Name.Name] = all[d.Name.Name] || d.Recv == nil
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					switch s := s.(type) {
+					case *ast.TypeSpec:
+						all[s.Name.Name] = true
+					case *ast.ValueSpec:
+						for _, n := range s.Names {
+							all[n.Name] = true
+						}
+					}
+				}
+			}
 		}
 	}
 	return all
