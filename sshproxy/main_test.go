@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
-		if left := leaked(5 * time.Second); left != "" {
+		if left := leaked(time.Minute); left != "" {
 			fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
 			code = 1
 		}

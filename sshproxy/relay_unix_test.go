@@ -59,7 +59,7 @@ func TestOriginEndsWhileInputIsOpen(t *testing.T) {
 			if err != nil || stats.End != sshproxy.EndOrigin || stats.Sent != 5 {
 				t.Errorf("%+v, %v", stats, err)
 			}
-			if left := leaked(5 * time.Second); left != "" {
+			if left := leaked(time.Minute); left != "" {
 				t.Errorf("left behind:\n%s", left)
 			}
 			w.Write([]byte("next"))

@@ -67,10 +67,9 @@ func TestBehindAConnector(t *testing.T) {
 		})
 	}
 	// A cut is none the less one.
+	echo(t, w, func(c net.Conn) { c.Write([]byte("banner")); io.Copy(io.Discard, c) })
 	p := start(t, w)
-	for len(w.Edge.Relays()) == 0 {
-		time.Sleep(5 * time.Millisecond)
-	}
+	p.out.await(t, "banner")
 	w.Edge.CutRelays()
 	p.failed(t, "connection cut after ")
 }

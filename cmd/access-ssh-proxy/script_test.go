@@ -161,7 +161,7 @@ func (s *syncBuffer) String() string {
 
 func (s *syncBuffer) await(t *testing.T, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.String(), text); {
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(s.String(), text); {
 		if time.Now().After(deadline) {
 			t.Fatalf("no %q in\n%s", text, s.String())
 		}
