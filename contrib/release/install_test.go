@@ -36,6 +36,19 @@ func TestRelease(t *testing.T) {
 	runTool(t, dist, "sha256sum", "--check", "--strict", "SHA256SUMS")
 	deb := one(t, dist, "*.deb")
 	t.Log(runTool(t, dist, lintian, "--allow-root", "--fail-on", "error", deb))
+	rpm := scripttest.Need(t, "rpm", "rpm")
+	root := t.TempDir()
+	runTool(t, dist, rpm, "--root", root, "--install", "--nodeps", "--nosignature", one(t, dist, "*.rpm"))
+	runTool(t, dist, rpm, "--root", root, "--verify", "gitaccess")
+	if _, err := os.Stat(filepath.Join(root, "usr/share/man/man1/access.1.gz")); err != nil {
+		t.Errorf("rpm: %v", err)
+	}
+	info := runTool(t, dist, "tar", "--warning=no-unknown-keyword", "-xzOf", one(t, dist, "*.apk"), ".PKGINFO")
+	for line := range strings.Lines(info) {
+		if !regexp.MustCompile(`^(#|[a-z]+ = )`).MatchString(line) {
+			t.Errorf("apk: .PKGINFO has the line %q", line)
+		}
+	}
 	bill := map[string]any{}
 	b, err := os.ReadFile(one(t, dist, "*.cdx.json"))
 	if err != nil {

@@ -93,6 +93,7 @@ func (r *release) packages(ctx context.Context, p platform, bin string, x *extra
 			target = fmt.Sprintf("gitaccess-%s-1.%s.rpm", config.Version, map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[p.arch])
 		case "apk":
 			config.Version, config.Release = alpineVersion(r.number()), "0"
+			config.Description = synopsis // .PKGINFO has lines
 			target = fmt.Sprintf("gitaccess-%s-r0.%s.apk", config.Version, map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[p.arch])
 		default:
 			return fmt.Errorf("%q is no kind of package", format)
