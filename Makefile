@@ -61,10 +61,10 @@ fuzz:
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { n = split(names, t, " "); for (i = 1; i <= n; i++) print $$2, t[i]; names = "" }' | \
 	while read -r package target; do echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
 
-# One table; with cloudflared beside ours if CLOUDFLARED names it.
+# One table; with cloudflared beside ours if CLOUDFLARED names it. BENCH=--quick is for a look.
 bench: build
 	@$(GO) build -buildvcs=false -o .testbed/bench/bench ./contrib/bench
-	@.testbed/bench/bench --bin bin --svg .testbed/bench.svg
+	@.testbed/bench/bench --bin bin --svg .testbed/bench.svg --markdown .testbed/bench.md $(BENCH)
 
 # Of the commit, not of the work tree.
 release:

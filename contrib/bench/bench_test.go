@@ -58,6 +58,16 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestMarkdown(t *testing.T) {
+	got := string(example(true).markdown())
+	if !strings.Contains(got, "\n| start: exec to first byte, ms | 20 | 45 | 0.44 |\n") {
+		t.Errorf("%s", got)
+	}
+	if got := string(example(false).markdown()); strings.Contains(got, "exec") {
+		t.Errorf("without the other:\n%s", got)
+	}
+}
+
 func TestPlot(t *testing.T) {
 	for d := xml.NewDecoder(bytes.NewReader(example(true).plot())); ; {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {

@@ -46,6 +46,7 @@ func run(ctx context.Context, env *cli.Env) error {
 	set.StringVar(&b.bin, "bin", "bin", "the programs are in `DIR`")
 	set.StringVar(&b.tools, "tools", ".testbed/bench", "build what they are compared with into `DIR`")
 	set.StringVar(&b.svg, "svg", "", "draw the ratios into `FILE`")
+	set.StringVar(&b.doc, "markdown", "", "write what cloudflared took part in into `FILE`, as a table for a document")
 	set.StringVar(&b.only, "only", "", "measure these alone, by commas: start, delay, relay, key, clone, programs")
 	set.BoolVar(&b.quick, "quick", false, "few rounds and little data: to see that it works")
 	serve := set.String("serve", "", "be the edge, with its files in `DIR`")
@@ -70,6 +71,7 @@ type bench struct {
 	tools string
 	peer  string
 	svg   string
+	doc   string
 	only  string
 	quick bool
 
@@ -131,6 +133,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 	missed := b.table.print(b.env.Stdout)
 	if b.svg != "" {
 		if err := os.WriteFile(b.svg, b.table.plot(), 0o644); err != nil {
+			return err
+		}
+	}
+	if b.doc != "" {
+		if err := os.WriteFile(b.doc, b.table.markdown(), 0o644); err != nil {
 			return err
 		}
 	}

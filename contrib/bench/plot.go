@@ -53,6 +53,24 @@ func (t *table) plot() []byte {
 	return out.Bytes()
 }
 
+// markdown is the rows in which cloudflared took part, for a document.
+func (t *table) markdown() []byte {
+	var b bytes.Buffer
+	b.WriteString("| | gitaccess | cloudflared | ratio |\n|---|---|---|---|\n")
+	for _, s := range t.sections {
+		for _, r := range s.rows {
+			peer := r.cells[peerName]
+			if len(peer) == 0 {
+				continue
+			}
+			ours := r.cells[oursName].median()
+			fmt.Fprintf(&b, "| %s: %s | %s | %s | %.2f |\n", s.title, r.name, figure(ours), figure(peer.median()), ours/peer.median())
+		}
+	}
+	fmt.Fprintf(&b, "\n%s. Medians, run in turn.\n", t.notes[0])
+	return b.Bytes()
+}
+
 func escape(s string) string {
 	var b bytes.Buffer
 	_ = xml.EscapeText(&b, []byte(s))
