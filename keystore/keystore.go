@@ -8,7 +8,8 @@
 // What holds for every backend:
 //
 //   - A Put is whole or not at all, whatever is killed when, and nobody needs a lock to read.
-//   - Every call ends: after three seconds if nobody is there to unlock a keyring, and at the latest with its context. A call that was
+//   - Every call ends: after three seconds if nobody is there to unlock a keyring (writes of files: thirty), and at the latest with its
+//     context. A call that was
 //     given up on does not come back later to undo a newer one of this process.
 //   - Nothing about a key can be read without unlocking its entry: backends know its hash.
 //   - An entry of a newer version of this program is refused with a [NewerError] and left as it is.
@@ -66,6 +67,10 @@ const (
 	maxValue = 1 << 20
 )
 
+// slowDisk is by how much longer a write to files may take: there is nobody who might have to unlock them, a disk under load takes
+// seconds to say that it has something for good, and what is lost with a write may be a session that was just renewed.
+const slowDisk = 10
+
 // Options configures Open. Nil is the same as the zero Options.
 type Options struct {
 	// Backend names the store, as ACCESS_KEYSTORE does, which it overrides. "": that variable, else the automatic order.
@@ -74,7 +79,7 @@ type Options struct {
 	Dir string
 	// Getenv is asked for variables. Nil: os.Getenv.
 	Getenv func(string) string
-	// Timeout bounds each call. 0: three seconds, or two minutes if Interactive.
+	// Timeout bounds each call, and ten times as long writes of files. 0: three seconds, or two minutes if Interactive.
 	Timeout time.Duration
 	// Interactive says that a person is there: a keyring may ask to be unlocked.
 	Interactive bool
@@ -310,7 +315,11 @@ func (s *Store) call(ctx context.Context, op, key string, work func(ctx context.
 		return fmt.Errorf("keystore: %s %q: %w", op, key, err)
 	}
 	b, _ := s.backends()
-	err := s.bounded(ctx, work)
+	timeout := s.timeout
+	if _, files := b.(*file); files && (op == "put" || op == "delete") {
+		timeout *= slowDisk
+	}
+	err := s.boundedBy(ctx, timeout, work)
 	if s.auto && errors.Is(err, errAbsent) {
 		s.forget()
 		if s.rechoose(ctx, b) == nil {
@@ -339,7 +348,11 @@ func (s *Store) call(ctx context.Context, op, key string, work func(ctx context.
 // bounded waits for work until the deadline. What does not end by then goes on by itself: it may be stuck in a system call. It is
 // then nobody's but its own, so nothing that it shares with the caller may be read after an error.
 func (s *Store) bounded(ctx context.Context, work func(ctx context.Context) error) error {
-	within, cancel := context.WithTimeout(ctx, s.timeout)
+	return s.boundedBy(ctx, s.timeout, work)
+}
+
+func (s *Store) boundedBy(ctx context.Context, timeout time.Duration, work func(ctx context.Context) error) error {
+	within, cancel := context.WithTimeout(ctx, timeout)
 	done := make(chan error, 1)
 	go func() {
 		defer cancel()
@@ -357,7 +370,7 @@ func (s *Store) bounded(ctx context.Context, work func(ctx context.Context) erro
 	}
 	late := errors.Is(err, context.DeadlineExceeded) || within.Err() == context.DeadlineExceeded
 	if late && ctx.Err() == nil && !ours(err) {
-		return &TimeoutError{s.Info().Backend, s.timeout}
+		return &TimeoutError{s.Info().Backend, timeout}
 	}
 	return err
 }
