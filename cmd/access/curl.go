@@ -32,9 +32,9 @@ may stand anywhere among the arguments; without a scheme it is https. The exit c
 curl's; 3 means that a login is needed, 4 that Access refused.
 
 The host is asked beforehand whether it still accepts the credential, which is renewed
-once if not. It is not on curl's command line nor in what --verbose prints, and goes to no other host: of redirects,
-curl follows those to other hosts without it, or, since curl cannot leave a service
-token's headers behind, not at all.
+once if not. It is neither on curl's command line nor in what --verbose prints, and goes
+to no other host: of redirects, curl follows those to other hosts without it, or, since
+curl cannot leave a service token's headers behind, not at all.
 
   access curl https://wiki.example.com/api/pages
   access curl -sSf -X POST -d @page.json https://wiki.example.com/api/pages
