@@ -11,7 +11,7 @@ import (
 // equal speed in the middle.
 func (t *table) plot() []byte {
 	const (
-		width, left, right = 900, 430, 90
+		width, left, right = 980, 500, 90
 		line, top          = 26, 60
 		low, high          = 0.05, 20.0
 	)
@@ -44,7 +44,7 @@ func (t *table) plot() []byte {
 	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", width, y)
-	fmt.Fprintf(&out, `<rect width="100%%" height="100%%" fill="#fff"/>`+"\n"+`<text x="10" y="22" font-size="15">%s</text>`+"\n", escape(t.notes[0]))
+	fmt.Fprintf(&out, `<rect width="100%%" height="100%%" fill="#fff"/>`+"\n"+`<text x="10" y="22" font-size="14">%s</text>`+"\n", escape("ours to others, and where the limit is (dotted): "+t.notes[0]))
 	for _, v := range []float64{0.1, 0.4, 1, 2, 10} {
 		fmt.Fprintf(&out, `<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="#ddd"/><text x="%.1f" y="%d" text-anchor="middle" fill="#666">%gx</text>`+"\n", x(v), x(v), top-14, y-10, x(v), top-18, v)
 	}
