@@ -11,9 +11,9 @@ import (
 // A place is how a client came in, which decides what the host's address becomes in
 // answers to it.
 type place struct {
-	base      string // "http://127.0.0.1:41967/TOKEN", without a slash at the end
-	mount     string // "/TOKEN" or ""
-	basicUsed bool   // Authorization was for us
+	base   string // "http://127.0.0.1:41967/TOKEN", without a slash at the end
+	mount  string // "/TOKEN" or ""
+	authed bool   // Authorization was for us
 }
 
 type placeKey struct{}
@@ -61,8 +61,8 @@ func (p *Proxy) admit(r *http.Request) (place, *refusal) {
 	if p.isToken(r.Header.Get(TokenHeader)) {
 		return at, nil
 	}
-	if _, password, ok := r.BasicAuth(); ok && p.isToken(password) {
-		at.basicUsed = true
+	if p.authorized(r) {
+		at.authed = true
 		return at, nil
 	}
 	if first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); p.isToken(first) {
@@ -75,6 +75,15 @@ func (p *Proxy) admit(r *http.Request) (place, *refusal) {
 		return place{}, &refusal{http.StatusUnauthorized, "the password is the token of this proxy"}
 	}
 	return place{}, &refusal{http.StatusForbidden, "the path of the URL, or the header " + TokenHeader + ", must have the token that this proxy was started with"}
+}
+
+// authorized reads Authorization as package managers write it: a password of Basic, a
+// Bearer token (npm), or the token alone (Cargo).
+func (p *Proxy) authorized(r *http.Request) bool {
+	if _, password, ok := r.BasicAuth(); ok {
+		return p.isToken(password)
+	}
+	return p.isToken(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 }
 
 func (p *Proxy) isToken(s string) bool {

@@ -15,7 +15,8 @@
 //
 // Whoever may use it may do all that the credential may, so each request must show
 // the secret of this run: as the first element of its path, in the header
-// Access-Proxy-Token, or as the password of Basic. Others can read it on the command
+// Access-Proxy-Token, or in Authorization: as the password of Basic, as a Bearer token or
+// alone. Others can read it on the command
 // line of a client; on Linux, where the kernel tells whose a connection is, those of
 // other users than this one and root are closed. A unix socket needs no secret, since
 // only its owner can connect to it. The Host header must be a loopback address with the
@@ -148,8 +149,8 @@ func (p *Proxy) URL() *url.URL {
 // Root is the URL of the host's root for clients that send the secret in a header.
 func (p *Proxy) Root() *url.URL { return &url.URL{Scheme: "http", Host: p.address, Path: "/"} }
 
-// Token is the secret of this run, for [TokenHeader] or as the password of Basic; ""
-// for a unix socket.
+// Token is the secret of this run, for [TokenHeader] or Authorization; "" for a unix
+// socket.
 func (p *Proxy) Token() string {
 	if p.unix {
 		return ""

@@ -23,7 +23,7 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	out.Host = p.target.Host
 	h := out.Header
 	h.Del(TokenHeader)
-	if at.basicUsed {
+	if at.authed {
 		h.Del("Authorization")
 	}
 	for name := range h {

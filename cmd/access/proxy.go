@@ -36,9 +36,10 @@ until it is interrupted; requests under way are finished then.
 
 The URL has a secret of this run in its path, since whoever reaches the proxy has the
 credential. Clients that need the host's root send the secret in the header
-Access-Proxy-Token or as a password (any name): "docker login 127.0.0.1:41967". On
-Linux, connections of other users of the machine are closed whatever they send;
-elsewhere keep the secret from command lines, or serve at a socket that needs none:
+Access-Proxy-Token, as a password (any name: "docker login 127.0.0.1:41967") or as a
+token ("//127.0.0.1:41967/:_authToken=${ACCESS_PROXY_TOKEN}" in .npmrc). On Linux the
+connections of other users of the machine are closed whatever they send; elsewhere keep
+the secret from command lines, or serve at a socket that needs none:
 
   access proxy --listen unix:$XDG_RUNTIME_DIR/wiki.sock wiki.example.com
 
@@ -46,13 +47,14 @@ With COMMAND the proxy lives as long as COMMAND, which finds the URL in
 ACCESS_PROXY_URL, ACCESS_PROXY_ROOT and ACCESS_PROXY_TOKEN (or ACCESS_PROXY_SOCKET),
 and no service token in its environment:
 
-  access proxy npm.example.com -- sh -c 'npm_config_registry=$ACCESS_PROXY_URL npm ci'
+  access proxy npm.example.com -- sh -c 'npm_config_registry=$ACCESS_PROXY_URL npm install'
 
 With --git its git and git-lfs go through the proxy wherever they name HOST. A login of
 the server's own is asked for anew there, since its address is another one.
 
 Links to HOST in JSON and HTML documents lead into the proxy; --keep-bodies leaves
-them. A refusal by Access is answered with its cause and what to do about it.`,
+them. Files in which a client notes addresses, such as a new package-lock.json, have
+the proxy's then; addresses of HOST in such a file lead past it. A refusal by Access is answered with its cause and what to do about it.`,
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "listen", Usage: "serve at `ADDR`: a loopback address, or unix:PATH", Value: "127.0.0.1:0"},
 			&urfave.BoolFlag{Name: "git", Usage: "let the git of COMMAND go through the proxy"},
