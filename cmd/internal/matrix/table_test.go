@@ -175,14 +175,15 @@ func table() string {
 	return b.String()
 }
 
-// mark is one cell of the table: what holds for all gits, and numbers of what limits it.
+// mark is one cell of the table: whether it works with any git and server, and the numbers of what limits it.
 func mark(m *mode, op *operation, notes *[]*limit) string {
-	text := "✓"
+	works := false
 	var numbers []string
 	for _, version := range versions {
 		for _, basic := range []bool{false, true} {
 			c := &cell{bed: &bed{World: worldOf(version)}, mode: m, basic: basic, op: op}
 			l := limitOf(c)
+			works = works || l == nil || l.asks
 			if l == nil {
 				continue
 			}
@@ -196,11 +197,14 @@ func mark(m *mode, op *operation, notes *[]*limit) string {
 			}
 		}
 	}
-	if len(numbers) > 0 {
-		slices.Sort(numbers)
-		text += " but " + strings.Join(numbers, ", ")
+	slices.Sort(numbers)
+	switch why := strings.Join(numbers, ", "); {
+	case !works:
+		return "no: " + why
+	case why != "":
+		return "✓ but " + why
 	}
-	return text
+	return "✓"
 }
 
 // versions are those that limits tell apart.
