@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A HostConfig is what ssh's configuration says for one host behind Access.
@@ -133,21 +134,27 @@ func (h *HostConfig) certificate(p func(string, ...any)) error {
 }
 
 var (
-	hostName    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$`)
-	application = regexp.MustCompile(`^(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$`)
-	userName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,254}$`)
-	plainWord   = regexp.MustCompile(`^[A-Za-z0-9/._+,:@=-]+$`)
-	drivePath   = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
+	isHostName    = matcher(253, `^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$`)
+	isApplication = matcher(4096, `^(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$`)
+	isUserName    = matcher(255, `^[A-Za-z0-9_][A-Za-z0-9._@+-]*$`)
+	isPlainWord   = matcher(4096, `^[A-Za-z0-9/._+,:@=-]+$`)
+	isDrivePath   = matcher(4096, `^[A-Za-z]:[/\\]`)
 )
 
+// matcher compiles the expression when it is needed: connections are made without.
+func matcher(longest int, expr string) func(string) bool {
+	re := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+	return func(s string) bool { return len(s) <= longest && re().MatchString(s) }
+}
+
 func (h *HostConfig) check() error {
-	absolute := strings.HasPrefix(h.Program, "/") || h.Windows && drivePath.MatchString(h.Program)
+	absolute := strings.HasPrefix(h.Program, "/") || h.Windows && isDrivePath(h.Program)
 	switch {
-	case !hostName.MatchString(h.Host):
+	case !isHostName(h.Host):
 		return fmt.Errorf("sshproxy: %q is not a host name for ssh's configuration: letters, digits, '.', '-' and '_'", h.Host)
-	case !application.MatchString(h.Application):
+	case !isApplication(h.Application):
 		return fmt.Errorf("sshproxy: %q is not a port or path for ssh's configuration", h.Application)
-	case h.User != "" && !userName.MatchString(h.User):
+	case h.User != "" && !isUserName(h.User):
 		return fmt.Errorf("sshproxy: %q is not a user name for ssh's configuration", h.User)
 	case !absolute:
 		return fmt.Errorf("sshproxy: the path of the program is not absolute: %q", h.Program)
@@ -179,7 +186,7 @@ func (h *HostConfig) command(words ...string) (string, error) {
 // to: sh, bash, zsh, fish and csh agree on words between single quotes, as long as
 // no backslash is in them.
 func shellWord(s string) (string, error) {
-	if plainWord.MatchString(s) {
+	if isPlainWord(s) {
 		return s, nil
 	}
 	if s == "" || hasControl(s) || strings.ContainsAny(s, `\!`) {
@@ -192,7 +199,7 @@ func shellWord(s string) (string, error) {
 // program itself and Git's ssh has its sh do it; quotation marks and slashes mean
 // the same to both (https://github.com/loft-sh/devpod/pull/1001).
 func windowsWord(s string) (string, error) {
-	if plainWord.MatchString(strings.ReplaceAll(s, "~", "_")) && s[0] != '~' { // PROGRA~1
+	if isPlainWord(strings.ReplaceAll(s, "~", "_")) && s[0] != '~' { // PROGRA~1
 		return s, nil
 	}
 	if s == "" || hasControl(s) || strings.ContainsAny(s, "\\\"$`!") {
@@ -208,7 +215,7 @@ func configWord(s string) (string, error) {
 		return "", fmt.Errorf("sshproxy: %q cannot stand in ssh's configuration", s)
 	}
 	s = strings.ReplaceAll(s, "%", "%%")
-	if !plainWord.MatchString(tail) {
+	if !isPlainWord(tail) {
 		s = `"` + s + `"`
 	}
 	return s, nil
@@ -280,7 +287,7 @@ func UnsetHost(file []byte, host string) ([]byte, error) {
 // ConfiguredHosts lists the hosts that have a block in our file.
 func ConfiguredHosts(file []byte) (hosts []string) {
 	for line := range bytes.Lines(file) {
-		if host, ok := strings.CutPrefix(trimLine(line), beginMark); ok && hostName.MatchString(host) && !slices.Contains(hosts, host) {
+		if host, ok := strings.CutPrefix(trimLine(line), beginMark); ok && isHostName(host) && !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
 	}
