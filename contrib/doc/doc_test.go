@@ -36,11 +36,18 @@ const root = "../.."
 
 // notRun are blocks that cannot be run here, by the name in their marker.
 var notRun = map[string]string{
+	"scale":        "a calculation of contrib/scale, whose tests compare it",
+	"release":      "fetches from the network what is not published yet",
 	"demo":         "the steps of `make demo` are tests of contrib/demo; TestDemo compares their names",
 	"build":        "make build is what CI begins with",
 	"single":       "go test of other packages",
 	"contributor":  "make targets, which TestDocumentedTargets of the root compares with the Makefile",
 	"edge by hand": "takes two terminals; the programs in it are run by the tests of access-edge",
+}
+
+// elsewhere are documents whose commands other tests run.
+var elsewhere = map[string]string{
+	"contrib/agents/AGENTS.md": "a scripted agent follows it, in the tests of cmd/access",
 }
 
 func TestMain(m *testing.M) {
@@ -51,13 +58,22 @@ func TestMain(m *testing.M) {
 // documents returns the documents for people, by their path in the repository.
 func documents(t *testing.T) []string {
 	t.Helper()
-	docs := []string{"README.md", "CONTRIBUTING.md"}
-	more, err := filepath.Glob("*.md")
-	if err != nil {
-		t.Fatal(err)
+	var docs []string
+	for _, in := range []string{"*.md", "contrib/*.md", "contrib/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			name, err := filepath.Rel(root, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs = append(docs, filepath.ToSlash(name))
+		}
 	}
-	for _, m := range more {
-		docs = append(docs, "contrib/doc/"+m)
+	if !slices.Contains(docs, "README.md") {
+		t.Fatalf("no README among %q", docs)
 	}
 	return docs
 }
@@ -127,6 +143,9 @@ func blocks(t *testing.T, name, text string) []*block {
 
 func TestDocuments(t *testing.T) {
 	for _, name := range documents(t) {
+		if elsewhere[name] != "" {
+			continue
+		}
 		t.Run(strings.TrimPrefix(name, "contrib/doc/"), func(t *testing.T) {
 			var s *session
 			for _, b := range blocks(t, name, readDocument(t, name)) {

@@ -27,6 +27,7 @@ var before = []struct{ prefix, command string }{
 	{"git clone", "rm -rf code"},
 	{"access-askpass", "test -e ~/.ssh/id_ed25519 || ssh-keygen -q -N secret -t ed25519 -f ~/.ssh/id_ed25519"},
 	{"access ", "rm -rf code; access service-token remove git.example.com 2>/dev/null; access login git.example.com 2>/dev/null"},
+	{"access completion", `mkdir -p ~/.config/fish/completions ~/.zfunc; PROFILE=$HOME/profile.ps1`},
 	{"access export", `rm -f backup.txt; access service-token add --client-id "$CF_ACCESS_CLIENT_ID_OF_TEST" ci.example.com <../secret`},
 	{"access import", `printf 'https://ada:password@code.example.com\n' >~/.git-credentials; printf 'machine code.example.com login ada password password\n' >~/.netrc; chmod 600 ~/.netrc`},
 	{"access service-token test", `access service-token add --client-id "$CF_ACCESS_CLIENT_ID_OF_TEST" ci.example.com <../secret`},

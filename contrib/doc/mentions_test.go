@@ -40,7 +40,7 @@ var (
 )
 
 // flagsOfOthers may stand alone in a document though no program of ours has them.
-var flagsOfOthers = []string{"--config", "--logfile"}
+var flagsOfOthers = []string{"--config", "--logfile", "--trace"}
 
 // The documents name no command and no flag that the programs do not have.
 func TestMentions(t *testing.T) {

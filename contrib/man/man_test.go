@@ -85,7 +85,7 @@ func TestPages(t *testing.T) {
 }
 
 // flagsOfOthers stand in examples and belong to git, ssh, make and the like.
-var flagsOfOthers = []string{"--global", "--add", "--header", "--credential_helper"}
+var flagsOfOthers = []string{"--global", "--add", "--header", "--credential_helper", "--verbose"}
 
 func knownElsewhere(pages map[string][]*programs.Page, flag string) bool {
 	for _, all := range pages {
