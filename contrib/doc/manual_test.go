@@ -38,7 +38,7 @@ var standIns = strings.NewReplacer(
 	"CF_ACCESS_CLIENT_ID=….access CF_ACCESS_CLIENT_SECRET=…", `CF_ACCESS_CLIENT_ID="$CF_ACCESS_CLIENT_ID_OF_TEST" CF_ACCESS_CLIENT_SECRET="$CF_ACCESS_CLIENT_SECRET_OF_TEST"`,
 	"ID.access", `"$CF_ACCESS_CLIENT_ID_OF_TEST"`,
 	"access env --format github", "GITHUB_ENV=../github access env --format github",
-	"npm_config_registry=$ACCESS_PROXY_URL npm ci", "curl -fsS $ACCESS_PROXY_URL",
+	"npm_config_registry=$ACCESS_PROXY_URL npm install", "curl -fsS $ACCESS_PROXY_URL",
 	"GOPROXY=$ACCESS_PROXY_URL go mod download", "curl -fsS $ACCESS_PROXY_URL",
 	"--ca-file ca.pem", `--ca-file "$SSL_CERT_FILE"`,
 	"access export backup.txt", "access export --passphrase-file ../passphrase backup.txt",
