@@ -311,13 +311,13 @@ func TestDoctorBundle(t *testing.T) {
 	secrets := map[string]string{
 		"the session": session, "a token in git's configuration": jwt, "the service token": m.Service.Secret(),
 		"the proxy's password": "proxy-password", "a basic login": "YWRhOnNlY3JldA", "a secret in ssh's configuration": strings.Repeat("ab", 32),
-		"a passphrase": "correct horse", "a password in a URL": "url-password", "an odd secret": "odd-secret-value",
+		"a passphrase": "correct horse", "a password in a URL": "url-password", "an odd secret": "odd-secret-value", "a value of git's configuration": "known-to-nobody-else",
 	}
 	m.git("http.https://"+doctorHost+"/.extraHeader", "cf-access-token: "+jwt)
 	m.git("http.extraHeader", "Authorization: Basic YWRhOnNlY3JldA==")
 	m.git("http.proxy", "http://ada:proxy-password@proxy.example.com:3128")
 	m.git("url.https://ada:url-password@git.example.com/.insteadOf", "https://git.example.com/")
-	m.git("credential.https://"+doctorHost+".username", "odd-secret-value")
+	m.git("credential.https://"+doctorHost+".username", "known-to-nobody-else")
 	m.git("--add", "credential.https://"+doctorHost+".helper", "!echo password=odd-secret-value; #")
 	m.write("home/.ssh/config", "Host *\n  SetEnv CF_ACCESS_CLIENT_SECRET="+m.Service.Secret()+"\n  ProxyCommand cloudflared access ssh --hostname %h --id x --secret "+strings.Repeat("ab", 32)+"\n")
 	m.env = append(m.env, "CF_ACCESS_CLIENT_ID="+m.Service.ID, "CF_ACCESS_CLIENT_SECRET="+m.Service.Secret(), "ACCESS_KEYSTORE_PASSPHRASE=correct horse",

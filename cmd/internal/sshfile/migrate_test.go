@@ -69,6 +69,23 @@ func TestUndoOfOneHost(t *testing.T) {
 	}
 }
 
+// A last line without a line feed has none afterwards, whatever stood in its place.
+func TestUndoWithoutLastLineFeed(t *testing.T) {
+	for _, before := range []string{
+		"Host *.example.com\n  ProxyCommand cloudflared access ssh --hostname %h",
+		"Host *.example.com\r\n  ProxyCommand cloudflared access ssh --hostname %h",
+		"Host a.example.com\r\n  ProxyCommand cloudflared access ssh --hostname %h\r\n",
+	} {
+		after := migration(true).Apply([]byte(before))
+		if !strings.Contains(string(after), was) {
+			t.Errorf("%q was left", before)
+		}
+		if back := Undo(after, "", true); string(back) != before {
+			t.Errorf("%q became %q", before, back)
+		}
+	}
+}
+
 // Whatever a file holds, undoing gives the same bytes.
 func FuzzMigration(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.txtar")
