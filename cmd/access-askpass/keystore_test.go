@@ -35,6 +35,7 @@ func TestSomethingKept(t *testing.T) {
 
 // A machine with secrets of many servers, users and keys, for FuzzAnswers.
 type machine struct {
+	dir     string
 	vars    map[string]string
 	secrets map[string]string // secret → what must stand in the prompt that gets it
 }
@@ -42,7 +43,7 @@ type machine struct {
 func newMachine(f testing.TB) *machine {
 	f.Helper()
 	dir := f.TempDir()
-	m := &machine{secrets: map[string]string{}, vars: map[string]string{
+	m := &machine{dir: dir, secrets: map[string]string{}, vars: map[string]string{
 		"ACCESS_STATE_DIR": filepath.Join(dir, "state"), "ACCESS_KEYSTORE": "file", "CI": "true",
 		"ACCESS_ORIGIN_HOST": "job.example.com", "ACCESS_ORIGIN_USERNAME": "job", "ACCESS_ORIGIN_PASSWORD": "secret-of-job",
 	}}
@@ -63,9 +64,8 @@ func newMachine(f testing.TB) *machine {
 		}
 		m.secrets[secret] = a.Protocol + "://" + a.Username + "@" + a.Host
 	}
-	f.Chdir(dir)
 	for name, key := range sealedKeys {
-		if err := os.WriteFile(name, key, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), key, 0o600); err != nil {
 			f.Fatal(err)
 		}
 		m.secrets["secret-of-"+name] = name
@@ -82,7 +82,7 @@ func (m *machine) keepPassphrases(t testing.TB) {
 		t.Fatal(err)
 	}
 	for name := range sealedKeys {
-		k, err := readKey([]string{name})
+		k, err := readKey([]string{filepath.Join(m.dir, name)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,6 +102,7 @@ func (m *machine) env(out *strings.Builder) *cli.Env {
 // Each of them does come out for the prompt that it belongs to.
 func TestAnswers(t *testing.T) {
 	m := newMachine(t)
+	t.Chdir(m.dir)
 	for _, tt := range [][2]string{
 		{"Username for 'https://job.example.com': ", "job"},
 		{"Password for 'https://job@job.example.com': ", "secret-of-job"},
@@ -157,6 +158,8 @@ func FuzzAnswers(f *testing.F) {
 		if strings.Contains(prompt, "\x00") {
 			return // no argument
 		}
+		// Fuzzing wants to stay in its folder, so that the keys are named whole.
+		prompt = strings.ReplaceAll(prompt, "id_", m.dir+"/id_")
 		os.RemoveAll(filepath.Join(m.vars["ACCESS_STATE_DIR"], "cache", "askpass")) // each prompt is the first
 		m.vars["SSH_ASKPASS_PROMPT"] = hint
 		var out strings.Builder
