@@ -128,7 +128,7 @@ decided by its tunnel.`,
 
 // networkFlags are for all that connects.
 func networkFlags(flags *flag.FlagSet, o *door.Options) {
-	flags.StringVar(&o.Network.ConnectTo, "connect-to", "", "connect to `HOST:PORT` in place of what HOST resolves to")
+	flags.StringVar(&o.Network.ConnectTo, "connect-to", "", "connect to `HOST:PORT` in place of what HOST resolves to, without a proxy")
 	flags.StringVar(&o.Network.CAFile, "ca-file", "", "trust the certificate authorities in `FILE`, and no others")
 	flags.StringVar(&o.Network.ClientCert, "client-cert", "", "show the client certificate in `FILE` (PEM, key included)")
 	flags.StringVar(&o.Team, "team", "", "accept only the team at `DOMAIN`, such as example.cloudflareaccess.com")
