@@ -30,7 +30,7 @@ credential.helper=" does. Everywhere else use "access setup git HOST", whose URL
 stay plain https:// and pass in submodules, LFS and programs without this PATH:
 
   git must find this program on its PATH, also under cron and in a desktop
-  git-lfs does not know access:: URLs: give it lfs.url=https://HOST/REPOSITORY/info/lfs
+  git-lfs does not know access:: URLs: it needs setup, and lfs.url=https://HOST/REPOSITORY/info/lfs
   submodules need protocol.access.allow=always, and access:: or relative URLs
   GIT_ALLOW_PROTOCOL must name both access and https
   with remote.NAME.vcs the URL alone, as in "git ls-remote URL", is not enough
