@@ -127,7 +127,7 @@ func curlCredential(ctx context.Context, d *door.Door, call *curlCall) (access.C
 
 // curlHelp asks curl for its options: only it knows what is a value and what a URL.
 func curlHelp(ctx context.Context, curl string, environ []string) (curlOptions, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, curl, "--disable", "--help", "all") // before 7.73 "all" is not read and all is listed
 	cmd.Env = environ

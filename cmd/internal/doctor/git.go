@@ -30,7 +30,7 @@ func (x *Exam) gitConfig(ctx context.Context) {
 	if x.git == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	all, err := x.settings(ctx)
 	if err != nil {

@@ -68,7 +68,7 @@ func isFile(path string) bool {
 }
 
 func versionOf(ctx context.Context, path string, environ []string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Env = environ
@@ -109,7 +109,7 @@ func (x *Exam) sshProgram(ctx context.Context) {
 		x.note("ssh", "there is no ssh on PATH")
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	out, _ := exec.CommandContext(ctx, path, "-V").CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
