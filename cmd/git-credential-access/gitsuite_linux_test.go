@@ -4,10 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/gitaccess/gitaccess/internal/keyringtest"
 	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
@@ -28,10 +28,6 @@ test_done
 func TestGitsOwnSuite(t *testing.T) {
 	if !full() {
 		t.Log("only with ACCESS_TEST_FULL=1")
-		return
-	}
-	if runtime.GOOS != "linux" {
-		t.Log("only where Debian's packages can be had")
 		return
 	}
 	gits := scripttest.Gits(t)
@@ -60,13 +56,17 @@ func TestGitsOwnSuite(t *testing.T) {
 	if err := os.WriteFile(helper, []byte("#!/bin/sh\nexec '"+program+"' --store \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, key := range map[string]string{"file": "", "sealed file": "correct horse battery staple"} {
+	keyringtest.Unlocked(t)
+	for name, vars := range map[string][]string{
+		"file":           {"ACCESS_KEYSTORE=file"},
+		"sealed file":    {"ACCESS_KEYSTORE=file", "ACCESS_KEYSTORE_PASSPHRASE=correct horse battery staple"},
+		"secret service": {"ACCESS_KEYSTORE=secret-service"},
+	} {
 		for test, want := range map[string]string{"t0303-credential-external.sh": "# passed all 21 test(s)", filepath.Base(authtype): "# passed all 8 test(s)"} {
 			t.Run(name+"/"+test, func(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), "./"+test, "--root="+t.TempDir())
 				cmd.Dir = tests
-				cmd.Env = append(os.Environ(), "ACCESS_STATE_DIR="+t.TempDir(), "ACCESS_KEYSTORE=file", "ACCESS_KEYSTORE_PASSPHRASE="+key,
-					"GIT_TEST_INSTALLED="+bin, "GIT_TEST_CREDENTIAL_HELPER="+helper)
+				cmd.Env = append(append(os.Environ(), vars...), "ACCESS_STATE_DIR="+t.TempDir(), "GIT_TEST_INSTALLED="+bin, "GIT_TEST_CREDENTIAL_HELPER="+helper)
 				out, err := cmd.CombinedOutput()
 				if err != nil || !strings.Contains(string(out), "# passed all ") {
 					t.Fatalf("%v\n%s", err, out)
