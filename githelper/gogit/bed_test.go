@@ -147,7 +147,7 @@ func (b *bed) install(c *access.Client, change func(*gogit.Options)) {
 }
 
 func (b *bed) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	b.Cleanup(cancel)
 	return ctx
 }
