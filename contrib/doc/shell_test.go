@@ -36,7 +36,7 @@ type session struct {
 }
 
 // patience is far beyond what anything takes, so that no test depends on speed.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // open begins a session. The person at the browser approves.
 func open(t *testing.T) *session {

@@ -80,7 +80,7 @@ func Names(root string) ([]string, error) {
 
 // Read asks a program in the folder for its help and that of its commands, the program's own first.
 func Read(ctx context.Context, bin, name string) ([]*Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	path := filepath.Join(bin, name)
 	if runtime.GOOS == "windows" {
