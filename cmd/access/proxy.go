@@ -54,7 +54,8 @@ the server's own is asked for anew there, since its address is another one.
 
 Links to HOST in JSON and HTML documents lead into the proxy; --keep-bodies leaves
 them. Files in which a client notes addresses, such as a new package-lock.json, have
-the proxy's then; addresses of HOST in such a file lead past it. A refusal by Access is answered with its cause and what to do about it.`,
+the proxy's then; addresses of HOST in such a file lead past it. A refusal by Access is
+answered with its cause and what to do about it.`,
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "listen", Usage: "serve at `ADDR`: a loopback address, or unix:PATH", Value: "127.0.0.1:0"},
 			&urfave.BoolFlag{Name: "git", Usage: "let the git of COMMAND go through the proxy"},
