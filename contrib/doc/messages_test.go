@@ -27,10 +27,6 @@ func change(verb string, args ...string) func(*scripttest.World) {
 	}
 }
 
-func app(host string, set func(*accesstest.App)) func(*scripttest.World) {
-	return func(w *scripttest.World) { w.Apps[host].Set(set) }
-}
-
 const (
 	withToken  = `export CF_ACCESS_CLIENT_ID="$CF_ACCESS_CLIENT_ID_OF_TEST" CF_ACCESS_CLIENT_SECRET="$CF_ACCESS_CLIENT_SECRET_OF_TEST"; `
 	wrongToken = `export CF_ACCESS_CLIENT_ID="$CF_ACCESS_CLIENT_ID_OF_TEST" CF_ACCESS_CLIENT_SECRET=0000000000000000000000000000000000000000000000000000000000000000; `

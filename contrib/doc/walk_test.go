@@ -3,7 +3,6 @@
 package doc
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -115,7 +114,7 @@ func (term *terminal) wait(command string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal(fmt.Sprintf("%s: does not end\n%s", command, screen))
+			t.Fatalf("%s: does not end\n%s", command, screen)
 		}
 	}
 }
