@@ -47,7 +47,12 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	r := &release{repository: ".", commit: *commit, formats: split(*formats)}
+	r := &release{repository: ".", formats: split(*formats)}
+	// Once: people commit while the first build runs.
+	var err error
+	if r.commit, err = r.output(ctx, r.repository, "git", "rev-parse", "--verify", *commit+"^{commit}"); err != nil {
+		return err
+	}
 	for _, p := range platforms {
 		if list := split(*only); len(list) == 0 || slices.Contains(list, p.String()) {
 			r.platforms = append(r.platforms, p)
@@ -114,7 +119,7 @@ var platforms = []platform{
 // A release is made of one commit.
 type release struct {
 	repository string
-	commit     string
+	commit     string // its hash
 	platforms  []platform
 	formats    []string
 
@@ -179,10 +184,6 @@ func (r *release) make(ctx context.Context, out, cache string) error {
 
 // checkout clones the repository at the commit and reads its time and version.
 func (r *release) checkout(ctx context.Context) error {
-	commit, err := r.output(ctx, r.repository, "git", "rev-parse", "--verify", r.commit+"^{commit}")
-	if err != nil {
-		return err
-	}
 	source, err := r.output(ctx, r.repository, "git", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return err
@@ -190,7 +191,7 @@ func (r *release) checkout(ctx context.Context) error {
 	if _, err := r.output(ctx, "", "git", "clone", "-q", "--shared", "--no-checkout", source, r.tree); err != nil {
 		return err
 	}
-	if _, err := r.output(ctx, r.tree, "git", "-c", "advice.detachedHead=false", "checkout", "-q", commit); err != nil {
+	if _, err := r.output(ctx, r.tree, "git", "-c", "advice.detachedHead=false", "checkout", "-q", r.commit); err != nil {
 		return err
 	}
 	stamp := os.Getenv("SOURCE_DATE_EPOCH")
