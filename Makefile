@@ -14,7 +14,7 @@ GO ?= go
 GOFMT = $(shell $(GO) env GOROOT)/bin/gofmt
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
-SCRIPTS = .ci/run $(wildcard contrib/testbed/install contrib/testbed/newgit contrib/testbed/gitsuite contrib/testbed/mirror)
+SCRIPTS = .ci/run $(wildcard contrib/testbed/install contrib/testbed/newgit contrib/testbed/gitsuite contrib/testbed/mirror contrib/ci/buildkite-environment contrib/ci/jenkins-agent.sh)
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME ?= 10s
 
