@@ -20,15 +20,14 @@ import (
 // and goes where the tables say.
 type agent struct {
 	*testing.T
-	w        *scripttest.World
-	text     string
-	url      string
-	host     string
-	user     *scriptedUser
-	steps    []string
-	heard    bytes.Buffer // everything that came into the conversation
-	fetched  string
-	maxSteps int
+	w       *scripttest.World
+	text    string
+	url     string
+	host    string
+	user    *scriptedUser
+	steps   []string
+	heard   bytes.Buffer // everything that came into the conversation
+	fetched string
 }
 
 // scriptedUser is who the agent asks.
