@@ -31,8 +31,11 @@ func TestTasks(t *testing.T) {
 		}
 		n++
 		host := "git.example.com"
-		if strings.Contains(m[1], "ssh") {
+		switch {
+		case strings.Contains(m[1], "ssh"):
 			host = "ssh.example.com"
+		case strings.Contains(m[1], "curl"):
+			host = "wiki.example.com" // it has a page at its root
 		}
 		command := strings.ReplaceAll(m[1], "HOST", host)
 		if strings.HasPrefix(command, "access service-token add") {
