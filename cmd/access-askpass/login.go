@@ -20,7 +20,8 @@ func (a *asked) login(ctx context.Context) error {
 		return err
 	}
 	history := a.history(target)
-	if found {
+	trusted := a.mayHearLogin()
+	if found && trusted {
 		if history.sameCaller() {
 			return &cli.Error{
 				Err:   fmt.Errorf("%s refused the account that the environment has for it", wants.Host),
@@ -33,7 +34,6 @@ func (a *asked) login(ctx context.Context) error {
 
 	var q question
 	var kept githelper.Secret
-	trusted := a.mayHearLogin()
 	if trusted {
 		var keptErr error
 		kept, keptErr = a.keptLogin(ctx)

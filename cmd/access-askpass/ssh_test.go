@@ -323,6 +323,13 @@ func TestServersQuestions(t *testing.T) {
 				t.Errorf("%s was told %q for %q, %v", name, out, q, err)
 			}
 		}
+		// The account of a job is as little a server's as what is kept.
+		cmd := w.Command(t.Context(), program, "-e", `exit(system("access-askpass", $ARGV[0]) ? 1 : 0)`, questions[3])
+		cmd.Env = append(cmd.Env, "ACCESS_ORIGIN_HOST=login.example.com", "ACCESS_ORIGIN_USERNAME=ada", "ACCESS_ORIGIN_PASSWORD=password-of-the-job")
+		want := map[bool]string{true: "password-of-the-job\n"}[name == "asker"]
+		if out, err := cmd.Output(); string(out) != want || (err == nil) != (want != "") {
+			t.Errorf("%s was told %q for the account of a job, %v", name, out, err)
+		}
 	}
 }
 
