@@ -78,6 +78,55 @@ func TestAnotherUserDoesNotGetIn(t *testing.T) {
 	}
 }
 
+// Who sends a request and goes has no user any more by the time that the kernel is asked: such an end is nobody's, not root's.
+func TestWhoHasGoneDoesNotGetIn(t *testing.T) {
+	for how, leave := range map[string]func(*net.TCPConn){
+		"closed": func(c *net.TCPConn) {},
+		"reset":  func(c *net.TCPConn) { c.SetLinger(0) },
+	} {
+		l, err := Listen(t.Context(), "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(client, "POST / HTTP/1.1\r\n\r\n")
+		leave(client.(*net.TCPConn))
+		client.Close()
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if !stranger(c) {
+			t.Errorf("%s: a connection whose other end is nobody's gets in", how)
+		}
+	}
+	// One end that is closed for writing is still somebody's.
+	l, err := Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	client.(*net.TCPConn).CloseWrite()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if stranger(c) {
+		t.Error("who waits for the answer is a stranger")
+	}
+}
+
 type answering struct{ asked chan struct{} }
 
 func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
