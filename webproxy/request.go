@@ -20,6 +20,7 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	out.URL.Scheme, out.URL.Host = p.target.Scheme, p.target.Host
 	out.URL.Path, out.URL.RawPath = at.below(r.In.URL)
 	out.URL.RawQuery = r.In.URL.RawQuery // also what Go cannot parse
+	out.URL.Opaque = ""                  // "GET x:http://evil.example/": it would be sent in place of the path
 	out.Host = p.target.Host
 	h := out.Header
 	h.Del(TokenHeader)
