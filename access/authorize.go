@@ -121,6 +121,11 @@ func (c *Client) takeOAuth(ctx context.Context, app App, s session, tok *oauth2.
 	if !strings.EqualFold(tok.Type(), "bearer") {
 		return Credential{}, fmt.Errorf("access: token of %s is of type %q, not bearer", app.Origin.Host(), cut(tok.Type()))
 	}
+	// It goes into headers and lines of others' protocols, where a line break would
+	// begin another one (RFC 6750 §2.1).
+	if strings.ContainsFunc(tok.AccessToken, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return Credential{}, fmt.Errorf("access: token of %s has characters that no token has", app.Origin.Host())
+	}
 	// The answer repeats the resource, with a trailing slash [doc]; one that
 	// names another host is a mix-up.
 	if r, ok := tok.Extra("resource").(string); ok && r != "" {

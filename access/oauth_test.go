@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -310,6 +311,31 @@ func TestHostileOAuthDocuments(t *testing.T) {
 				t.Errorf("%d requests to the foreign host", n)
 			}
 		})
+	}
+}
+
+// A token with a line break would be a line of its own in what git, curl and the go
+// command read, such as a header for another host.
+func TestTokenWithALineBreak(t *testing.T) {
+	b := newBed(t)
+	b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{}})
+	c := b.client(func(cfg *access.Config) {
+		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			resp, err := b.rt.RoundTrip(req)
+			if err != nil || !strings.HasSuffix(req.URL.Path, "/oauth/token") {
+				return resp, err
+			}
+			resp.Body.Close()
+			resp.Body = io.NopCloser(strings.NewReader(`{"access_token":"oauth:x\n\nhttps://other.example.com\n\nAuthorization: y","token_type":"bearer"}`))
+			resp.ContentLength = -1
+			return resp, nil
+		})
+	})
+	if cr, err := c.Credential(t.Context(), b.url(page), ask); err == nil {
+		t.Errorf("got %q", cr.Token().Reveal())
+	}
+	if cr, err := b.client(nil).Credential(t.Context(), b.url(page), access.Policy{}); err == nil {
+		t.Errorf("stored %q", cr.Token().Reveal())
 	}
 }
 
