@@ -312,6 +312,7 @@ func TestDoctorBundle(t *testing.T) {
 		"the session": session, "a token in git's configuration": jwt, "the service token": m.Service.Secret(),
 		"the proxy's password": "proxy-password", "a basic login": "YWRhOnNlY3JldA", "a secret in ssh's configuration": strings.Repeat("ab", 32),
 		"a passphrase": "correct horse", "a password in a URL": "url-password", "an odd secret": "odd-secret-value", "a value of git's configuration": "known-to-nobody-else",
+		"the login of another ProxyCommand": "nc-login", "a command of a Match line": "match-login",
 	}
 	m.git("http.https://"+doctorHost+"/.extraHeader", "cf-access-token: "+jwt)
 	m.git("http.extraHeader", "Authorization: Basic YWRhOnNlY3JldA==")
@@ -319,7 +320,8 @@ func TestDoctorBundle(t *testing.T) {
 	m.git("url.https://ada:url-password@git.example.com/.insteadOf", "https://git.example.com/")
 	m.git("credential.https://"+doctorHost+".username", "known-to-nobody-else")
 	m.git("--add", "credential.https://"+doctorHost+".helper", "!echo password=odd-secret-value; #")
-	m.write("home/.ssh/config", "Host *\n  SetEnv CF_ACCESS_CLIENT_SECRET="+m.Service.Secret()+"\n  ProxyCommand cloudflared access ssh --hostname %h --id x --secret "+strings.Repeat("ab", 32)+"\n")
+	m.write("home/.ssh/config", "Host *\n  SetEnv CF_ACCESS_CLIENT_SECRET="+m.Service.Secret()+"\n  ProxyCommand cloudflared access ssh --hostname %h --id x --secret "+strings.Repeat("ab", 32)+
+		"\nHost git.*\n  ProxyCommand ncat --proxy-auth ada:nc-login --proxy proxy:3128 %h %p\nMatch host git.example.com exec \"check --login match-login\"\n  ControlMaster auto\n")
 	m.env = append(m.env, "CF_ACCESS_CLIENT_ID="+m.Service.ID, "CF_ACCESS_CLIENT_SECRET="+m.Service.Secret(), "ACCESS_KEYSTORE_PASSPHRASE=correct horse",
 		"MY_TOKEN=odd-secret-value", "NO_PROXY=odd-secret-value", "http_proxy=http://ada:proxy-password@proxy.example.com:3128")
 	cmd := m.Command(patient(t), "access", "doctor", "--bundle", "report.txt", doctorHost)

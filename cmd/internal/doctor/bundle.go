@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -112,6 +113,8 @@ func (x *Exam) gitLines(ctx context.Context) (lines []string) {
 	return lines
 }
 
+var matchExec = regexp.MustCompile(`(?i)(\bexec)\b.*`)
+
 // sshLines are those that decide how ssh gets to hosts behind Access.
 func (x *Exam) sshLines() (lines []string) {
 	file := filepath.Join(x.Home, ".ssh", "config")
@@ -124,12 +127,22 @@ func (x *Exam) sshLines() (lines []string) {
 			continue
 		}
 		switch l.Keyword {
-		case "host", "match", "include", "identitiesonly", "controlmaster", "controlpath", "proxyjump":
+		case "host", "include", "identitiesonly", "controlmaster", "controlpath", "proxyjump":
 			lines = append(lines, fmt.Sprintf("%d: %s", l.N, redact(l.Text)))
+		case "match": // its commands, as those of ProxyCommand, may hold anything
+			text := matchExec.ReplaceAllString(l.Text, "$1 [not shown]")
+			if c, ok := l.FindCloudflared(); ok {
+				text += " (cloudflared access " + c.Command + ")"
+			}
+			lines = append(lines, fmt.Sprintf("%d: %s", l.N, redact(text)))
 		case "proxycommand":
-			text := redact(l.Text)
-			if c, ok := l.FindCloudflared(); ok && c.Secret {
+			text := "  ProxyCommand " + firstWord(l.Value) + " [not shown]"
+			c, ok := l.FindCloudflared()
+			switch {
+			case ok && c.Secret:
 				text = "  ProxyCommand cloudflared access " + c.Command + " [with a service token]"
+			case ok && !c.Shell || strings.Contains(firstWord(l.Value), "access-ssh-proxy"):
+				text = redact(l.Text)
 			}
 			lines = append(lines, fmt.Sprintf("%d: %s", l.N, text))
 		case "setenv":
