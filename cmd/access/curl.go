@@ -85,7 +85,7 @@ func runCurl(env *cli.Env, c *urfave.Context) error {
 	if call.keepsCookies && cr.Kind == access.JWT {
 		env.Warn("curl writes the session to its cookie jar")
 	}
-	config, cookies := curlConfig(cr, c.String("ca-file"), c.String("client-cert"))
+	config, cookies := curlConfig(cr, c.String("ca-file"), c.String("client-cert"), call.more)
 	stderr := env.Stderr
 	if call.verbose && cr.Kind != access.None {
 		r := &redactor{w: stderr}
@@ -146,8 +146,9 @@ func curlHelp(ctx context.Context, curl string, environ []string) (curlOptions, 
 //
 // A session goes by a cookie file, which curl keeps to its host. Authorization it
 // takes off at a redirect to another host since 7.58, and other headers never: with a
-// service token, every other host is somewhere that nobody listens.
-func curlConfig(cr access.Credential, caFile, clientCert string) (config, cookies string) {
+// service token, every other host is somewhere that nobody listens. So it is with
+// Authorization where a file may have more URLs, to which curl would send it.
+func curlConfig(cr access.Credential, caFile, clientCert string, more bool) (config, cookies string) {
 	var b strings.Builder
 	set := func(name, value string) { fmt.Fprintf(&b, "%s = %s\n", name, curlQuote(value)) }
 	if caFile != "" {
@@ -165,7 +166,7 @@ func curlConfig(cr access.Credential, caFile, clientCert string) (config, cookie
 			set("header", name+": "+v)
 		}
 	}
-	if cr.Kind == access.ServiceToken {
+	if cr.Kind == access.ServiceToken || cr.Kind == access.Bearer && more {
 		u := cr.App.Origin.URL()
 		port := u.Port()
 		if port == "" {

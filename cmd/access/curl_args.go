@@ -63,6 +63,7 @@ type curlCall struct {
 	stderr       bool     // goes where we do not see it
 	prints       []string // options that make curl print the credential
 	keepsCookies bool
+	more         bool // a file has more arguments
 }
 
 // parseCurl finds the URLs among the arguments, wherever they stand. All must be of
@@ -170,6 +171,8 @@ func (c *curlCall) option(name, value string) error {
 		c.stderr = true
 	case "trace", "trace-ascii", "libcurl":
 		c.prints = append(c.prints, name)
+	case "K", "config":
+		c.more = true
 	case "c", "cookie-jar":
 		c.keepsCookies = true
 	}

@@ -106,6 +106,10 @@ func TestCurlRedirects(t *testing.T) {
 		err := cmd.Run()
 		return stdout.String(), stderr.String(), err
 	}
+	more := w.Dir + "/more"
+	if err := os.WriteFile(more, []byte("url = https://else.example.com/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	service := []string{"CF_ACCESS_CLIENT_ID=" + w.Service.ID, "CF_ACCESS_CLIENT_SECRET=" + w.Service.Secret()}
 	for _, tt := range []struct {
 		host   string
@@ -134,12 +138,16 @@ func TestCurlRedirects(t *testing.T) {
 				t.Errorf("%s %s: %q, %v: %s", tt.host, path, out, err, stderr)
 			}
 		}
+		// Nor does a URL in a file, which we do not read.
+		if out, stderr, err := run(tt.env, "curl", "-sS", "-K", more, "https://"+tt.host+"/"); err != nil || !strings.HasSuffix(out, "here") {
+			t.Errorf("%s: a file with another URL: %q, %v: %s", tt.host, out, err, stderr)
+		}
 		if leaks := w.Edge.Leaks(secret, tt.host, w.Team.Domain(), "login.cloudflareaccess.org"); len(leaks) > 0 {
 			t.Errorf("%s: %v", tt.host, leaks)
 		}
 	}
-	if n := len(w.Edge.Requests(accesstest.ToHost("else.example.com"))); n != 2 {
-		t.Errorf("%d requests elsewhere, want those of the session and the OAuth token", n)
+	if n := len(w.Edge.Requests(accesstest.ToHost("else.example.com"))); n != 3 {
+		t.Errorf("%d requests elsewhere, want two of the session and one of the OAuth token", n)
 	}
 	if _, err := os.Stat(w.Dir + "/state/jar"); err == nil {
 		t.Error("a cookie file was left behind")

@@ -7,7 +7,8 @@ import (
 )
 
 // redactor takes secrets out of what curl says of its work (--verbose), whose lines
-// begin with "*", ">" or "<". All else, such as a question, it lets through at once.
+// begin with "*", ">" or "<", or with the time (--trace-time). All else, such as a
+// question, it lets through at once.
 type redactor struct {
 	w       io.Writer
 	secrets [][]byte
@@ -17,6 +18,9 @@ type redactor struct {
 // sessionCookies are those of Access, in a request or an answer: a service token may
 // be answered with a session, which nobody asked for.
 var sessionCookies = regexp.MustCompile(`\b(CF_Authorization|CF_AppSession|CF_Binding)=[^;\]\s]+`)
+
+// credentialHeaders are found by their names, too: curl cuts what is long.
+var credentialHeaders = regexp.MustCompile(`(?i)\b(authorization: ?bearer |cf-access-(?:client-secret|token): ?)[^\]\s]+`)
 
 const redactedText = "[redacted]"
 
@@ -28,7 +32,7 @@ func (r *redactor) Write(p []byte) (int, error) {
 			n = len(rest)
 		}
 		r.line = append(r.line, rest[:n]...)
-		if last := rest[n-1]; last == '\n' || last == '\r' || !bytes.ContainsAny(r.line[:1], "*><") {
+		if last := rest[n-1]; last == '\n' || last == '\r' || !bytes.ContainsAny(r.line[:1], "*><0123456789") {
 			out = append(out, r.clean()...)
 		}
 		rest = rest[n:]
@@ -50,5 +54,6 @@ func (r *redactor) clean() []byte {
 	for _, s := range r.secrets {
 		line = bytes.ReplaceAll(line, s, []byte(redactedText))
 	}
+	line = credentialHeaders.ReplaceAll(line, []byte("${1}"+redactedText))
 	return sessionCookies.ReplaceAll(line, []byte("$1="+redactedText))
 }
