@@ -136,6 +136,31 @@ func TestJarSaveRefuses(t *testing.T) {
 	}
 }
 
+// A link in the place of the file is not followed: it is not read, not even where it leads to a file like ours, and a file takes its place.
+func TestJarIsNoLink(t *testing.T) {
+	j, theirs := newJar(t), newJar(t)
+	cookies := []Cookie{{Name: "a", Value: NewSecret("1")}}
+	if err := theirs.Save(cookies); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(j.Path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(theirs.Path, j.Path); err != nil {
+		t.Skipf("needs symbolic links: %v", err)
+	}
+	j.Host = theirs.Host
+	if got, err := j.Load(); len(got) > 0 {
+		t.Errorf("read through a link: %v, %v", got, err)
+	}
+	if err := j.Save(cookies); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(j.Path); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
 func TestJarSaveLeavesAnEqualFileAlone(t *testing.T) {
 	j := newJar(t)
 	cookies := []Cookie{{Name: "a", Value: NewSecret("1")}}
