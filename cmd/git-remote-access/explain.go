@@ -73,10 +73,11 @@ func (r *remote) loginPage(resp *http.Response) error {
 	case to != nil && strings.HasSuffix(to.Path, "/info/refs") && r.cr.Kind != access.Bearer && r.cr.Kind != access.ServiceToken:
 		return nil // git follows it
 	case to != nil && strings.HasSuffix(to.Path, "/info/refs"):
-		return &cli.Error{
-			Err:   fmt.Errorf("%s sends git on to %s, and git would take the credential along, so that it does not follow", r.origin.Host(), hostOf(to)),
-			Hints: []string{"use the URL that it leads to: " + repositoryOf(to)},
+		e := &cli.Error{Err: fmt.Errorf("%s sends git on to %s, and git would take the credential along, so that it does not follow", r.origin.Host(), hostOf(to))}
+		if repository := repositoryOf(to); repository != "" {
+			e.Hints = []string{"use the URL that it leads to: " + repository}
 		}
+		return e
 	case to != nil:
 		what = fmt.Sprintf("sends git to a page at %s", hostOf(to))
 	default:
@@ -97,9 +98,14 @@ func (r *remote) loginPage(resp *http.Response) error {
 // hostOf is the host of a URL that a server chose.
 func hostOf(u *url.URL) string { return fmt.Sprintf("%q", u.Host) }
 
-// repositoryOf is the URL of a repository for people to copy, out of one that a server chose.
+// repositoryOf is the URL of a repository for people to copy into a shell, out of one that a server chose; "" if it names no host. Neither
+// name nor path has a quotation mark then.
 func repositoryOf(u *url.URL) string {
-	return fmt.Sprintf("%q", u.Scheme+"://"+u.Host+strings.TrimSuffix(u.EscapedPath(), "/info/refs"))
+	o, err := access.OriginOf(u)
+	if err != nil {
+		return ""
+	}
+	return "'" + string(o) + (&url.URL{Path: strings.TrimSuffix(u.Path, "/info/refs")}).EscapedPath() + "'"
 }
 
 // location returns where a redirect leads to, or nil.
