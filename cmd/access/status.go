@@ -165,7 +165,7 @@ func (r *statusReport) print(env *cli.Env, now time.Time) error {
 		if h.Renewable {
 			renewable = "yes"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", h.Host, h.Mode, orDash(h.Account), endsIn(h.Expiry, now), r.storeOf(h), renewable)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(h.Host), h.Mode, plain(orDash(h.Account)), endsIn(h.Expiry, now), r.storeOf(h), renewable)
 	}
 	if err := w.Flush(); err != nil {
 		return err
