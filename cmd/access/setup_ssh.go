@@ -294,7 +294,7 @@ func (s *sshSetup) edit(change func([]byte) []byte) error {
 	if string(changed) == string(old) {
 		return nil
 	}
-	if _, err := io.WriteString(s.env.Stdout, githelper.Diff(path, old, changed)); err != nil || s.dryRun {
+	if _, err := io.WriteString(s.env.Stdout, sshfile.Redact(githelper.Diff(path, old, changed))); err != nil || s.dryRun {
 		return err
 	}
 	info, err := os.Stat(path)

@@ -145,3 +145,9 @@ func (l Line) FindCloudflared() (Cloudflared, bool) {
 	}
 	return c, true
 }
+
+var secretArgument = regexp.MustCompile(`(?i)(\s-{1,2}(?:service-token-)?secret(?:\s*=\s*|\s+))("[^"]*"|'[^']*'|[^\s"']+)`)
+
+// Redact takes the service tokens of calls of cloudflared out of a text that people
+// are shown.
+func Redact(text string) string { return secretArgument.ReplaceAllString(text, "$1[redacted]") }

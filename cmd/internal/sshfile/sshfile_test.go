@@ -65,3 +65,17 @@ func TestFindCloudflared(t *testing.T) {
 		}
 	}
 }
+
+func TestRedact(t *testing.T) {
+	for text, want := range map[string]string{
+		"-  ProxyCommand cloudflared access ssh --hostname %h --id x.access --secret hunter2\n+Host a": "-  ProxyCommand cloudflared access ssh --hostname %h --id x.access --secret [redacted]\n+Host a",
+		"cloudflared access ssh --service-token-secret=hunter2 --hostname %h":                          "cloudflared access ssh --service-token-secret=[redacted] --hostname %h",
+		`cloudflared access ssh -secret "hunter2 3"`:                                                   "cloudflared access ssh -secret [redacted]",
+		`Match host a exec "cloudflared access ssh-gen --secret hunter2"`:                              `Match host a exec "cloudflared access ssh-gen --secret [redacted]"`,
+		"  IdentityFile ~/.ssh/my-secret key":                                                          "  IdentityFile ~/.ssh/my-secret key",
+	} {
+		if got := Redact(text); got != want {
+			t.Errorf("%q", got)
+		}
+	}
+}
