@@ -46,6 +46,10 @@ func (p *Proxy) admit(r *http.Request) (place, *refusal) {
 		// A name of somebody's that leads to 127.0.0.1 stands in Host (DNS rebinding).
 		return place{}, &refusal{http.StatusMisdirectedRequest, "this proxy is reached by its loopback address"}
 	}
+	if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+		// The answer to TRACE is the request, with the credential.
+		return place{}, &refusal{http.StatusMethodNotAllowed, "this proxy passes no " + r.Method + " on"}
+	}
 	own := "http://" + r.Host
 	if o := r.Header.Get("Origin"); o != "" && !strings.EqualFold(o, own) {
 		return place{}, &refusal{http.StatusForbidden, "a web page of another site may not use this proxy"}

@@ -36,3 +36,27 @@ func (c capturing) RoundTrip(r *http.Request) (*http.Response, error) {
 	c <- r
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
+
+// A host that answers TRACE would show the credential to the client.
+func TestNoMethodShowsTheRequest(t *testing.T) {
+	l, err := Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	sent := make(chan *http.Request, 2)
+	p, err := New(l, &url.URL{Scheme: "https", Host: "git.example.com"}, capturing(sent), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"TRACE", "CONNECT"} {
+		r := httptest.NewRequest(method, p.URL().Path, nil)
+		r.Host = l.Addr().String()
+		r.Header.Set(TokenHeader, p.Token())
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		if w.Code != http.StatusMethodNotAllowed || len(sent) > 0 {
+			t.Errorf("%s: %d, %d sent on", method, w.Code, len(sent))
+		}
+	}
+}
