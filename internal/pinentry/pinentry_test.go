@@ -56,7 +56,7 @@ func TestAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "OPTION ttyname=/dev/pts/7\nOPTION ttytype=xterm\nOPTION lc-ctype=C.UTF-8\nSETTITLE git asks\nSETDESC 100%25%0APassword:%0D%0ASETDESC evil\nSETPROMPT Answer:\nGETPIN\nBYE\n"
+	want := "OPTION ttyname=/dev/pts/7\nOPTION ttytype=xterm\nOPTION lc-ctype=C.UTF-8\nSETTITLE git asks\nSETDESC 100%25%0APassword:\ufffd%0ASETDESC evil\nSETPROMPT Answer:\nGETPIN\nBYE\n"
 	if string(told) != want {
 		t.Errorf("it was told\n%swant\n%s", told, want)
 	}
@@ -145,4 +145,21 @@ func FuzzEscape(f *testing.F) {
 			t.Fatalf("%q comes back as %q", s, unescape([]byte(e)))
 		}
 	})
+}
+
+// A server's words reach pinentry-tty's terminal as they are.
+func TestTextsSteerNoTerminal(t *testing.T) {
+	path, log := fake(t, `echo OK`)
+	c, err := Start(t.Context(), path, options(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Confirm(Question{Title: "ssh", Text: "a\x1b]0;x\ab\u009b2J\u202ec\nd"}); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+	b, err := os.ReadFile(log)
+	if want := "SETDESC a\ufffd]0;x\ufffdb\ufffd2J\ufffdc%0Ad\n"; err != nil || !strings.Contains(string(b), want) {
+		t.Errorf("%q, %v", b, err)
+	}
 }
