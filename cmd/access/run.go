@@ -28,7 +28,8 @@ print a service token; they are not passed on, and it is said.
 git does not follow a redirect to another host then. git-lfs does, and takes the
 headers of a service token along: where the LFS server sends its clients to another
 host for the files, use "access proxy --git HOST -- COMMAND", which keeps the token
-to itself.`,
+to itself. So do where others can read the work tree: git-lfs notes its GIT_ variables,
+a token of them included, in .git/lfs/logs when it fails.`,
 		Action: func(c *urfave.Context) error { return runProgram(env, c) },
 	}
 }
