@@ -1,6 +1,7 @@
 package accesstest_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gitaccess/gitaccess/access/accesstest"
 	"github.com/gitaccess/gitaccess/access/accesstest/origin"
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
 // gitBed is an edge with git behind it, and a git that reaches it.
@@ -23,13 +25,15 @@ type gitBed struct {
 	dir  string   // of the client
 	env  []string // of the client
 	git  *origin.Git
+	// Program of the client.
+	program string
 }
 
 func newGitBed(t *testing.T) *gitBed {
 	t.Helper()
 	need(t, "git", "git")
 	e, srv, _ := edge(t, nil)
-	b := &gitBed{t: t, e: e, root: t.TempDir(), dir: t.TempDir()}
+	b := &gitBed{t: t, e: e, root: t.TempDir(), dir: t.TempDir(), program: "git"}
 	if _, err := origin.Init(t.Context(), b.root, "demo.git", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +54,11 @@ func (b *gitBed) run(config []string, args ...string) (string, error) {
 	for _, c := range config {
 		all = append(all, "-c", c)
 	}
-	cmd := exec.CommandContext(b.t.Context(), "git", append(all, args...)...)
+	ctx, cancel := context.WithTimeout(b.t.Context(), 4*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, b.program, append(all, args...)...)
 	cmd.Dir, cmd.Env = b.dir, b.env
+	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -122,7 +129,12 @@ func TestGitOverHTTP(t *testing.T) {
 
 	// Packs above http.postBuffer stream, over HTTP/1.1 as chunks. These come
 	// last: what follows would clone them.
+	// By the newest git: libcurl before 8.2 stops in the middle of an upload by
+	// HTTP/2 now and then (curl/curl#11157 and its neighbours).
+	gits := scripttest.Gits(t)
+	b.program = gits[len(gits)-1].Path
 	b.exercise(cookie, "https://git.example.com/demo.git", "http2", 4<<20)
+	b.program = "git"
 	b.exercise(append(cookie, "http.version=HTTP/1.1"), "https://git.example.com/demo.git", "chunked", 30<<20)
 	protos := map[string]bool{}
 	for _, r := range b.e.Requests(accesstest.ToHost("git.example.com"), accesstest.ToPath("/demo.git/git-receive-pack")) {

@@ -189,7 +189,13 @@ func (c *cell) push(size int) error {
 	if err := errors.Join(c.local(c.dir, "add", "noise"), c.local(c.dir, "commit", "-q", "-m", c.host)); err != nil {
 		return err
 	}
-	if _, err := c.git("push", "-q", "origin", "HEAD:"+branch); err != nil {
+	push := []string{"push", "-q", "origin", "HEAD:" + branch}
+	if size > 1<<20 && c.Git.AtLeast(2, 31) && !c.Git.AtLeast(2, 47) {
+		// In chunks, whatever the server can: libcurl from 7.85 to 8.1, which Debian's git 2.39 has, stops in the middle of an upload by HTTP/2
+		// now and then (curl/curl#11157 and its neighbours).
+		push = append([]string{"-c", "http.version=HTTP/1.1"}, push...)
+	}
+	if _, err := c.git(push...); err != nil {
 		return err
 	}
 	// Deleted, so that the next one sends it all again.
