@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,7 @@ const (
 	stateOffset      = unix.NLMSG_HDRLEN + 1
 	uidOffset        = unix.NLMSG_HDRLEN + 4 + 48 + 12 // after family, state, timer, retrans; id; expires, rqueue, wqueue
 	inodeOffset      = uidOffset + 4
+	stateEstablished = 1
 	stateListen      = 10
 )
 
@@ -35,12 +37,8 @@ func peerUID(c net.Conn) (uid uint32, err error) {
 		return 0, errNoPeer
 	}
 	answer, err := socketAt(remote, local)
-	if errors.Is(err, unix.ENOENT) {
-		// So says a kernel without this diagnosis, too; but not of our own end or, for
-		// want of that, of the listener.
-		if _, err := socketAt(local, remote); err == nil {
-			return 0, errGone
-		}
+	if errors.Is(err, unix.ENOENT) && ended(local, remote) {
+		return 0, errGone
 	}
 	switch {
 	case err != nil:
@@ -49,6 +47,19 @@ func peerUID(c net.Conn) (uid uint32, err error) {
 		return 0, errGone
 	}
 	return binary.NativeEndian.Uint32(answer[uidOffset:]), nil
+}
+
+// ended reports whether our own end of a connection has been told that the other one
+// is gone. If it has not, the other one is none of this kernel's: WSL lets programs of
+// Windows connect to its loopback addresses. A kernel without this diagnosis knows no
+// end.
+func ended(local, remote *net.TCPAddr) bool {
+	own, err := socketAt(local, remote)
+	if err == nil && own[stateOffset] == stateEstablished {
+		time.Sleep(10 * time.Millisecond) // a reset may be on its way
+		own, err = socketAt(local, remote)
+	}
+	return err == nil && own[stateOffset] != stateEstablished // also the listener's, for want of our end
 }
 
 // socketAt asks for the socket at one address that is connected to the other, or for

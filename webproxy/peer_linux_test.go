@@ -37,6 +37,10 @@ func TestPeerUID(t *testing.T) {
 		if stranger(c) {
 			t.Errorf("%s: we are a stranger", address)
 		}
+		// Of a connection that lives, an end that the kernel does not know is elsewhere, such as on the Windows around WSL.
+		if ended(c.LocalAddr().(*net.TCPAddr), c.RemoteAddr().(*net.TCPAddr)) {
+			t.Errorf("%s: the connection has ended", address)
+		}
 		client.Close()
 		c.Close()
 		l.Close()
