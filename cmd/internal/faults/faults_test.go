@@ -362,6 +362,29 @@ func TestKeysChangeInMidLogin(t *testing.T) {
 	}
 }
 
+// A certificate that has ended is said as that, nothing is sent to whoever shows it, and when it was renewed all goes on.
+func TestCertificateIsRenewed(t *testing.T) {
+	for _, what := range tasks {
+		t.Run(what.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.prepare(t, what)
+			tabs := len(b.Tabs())
+			for _, host := range []string{what.host, b.Team.Domain()} {
+				b.Edge.SetTLS(host, accesstest.TLSExpired)
+			}
+			failed(t, what.run(b, t), len(b.Tabs())-tabs, `certificate has expired`)
+			if n := len(b.Edge.Requests(accesstest.ByProgram)); n != 0 {
+				t.Errorf("%d requests", n)
+			}
+			for _, host := range []string{what.host, b.Team.Domain()} {
+				b.Edge.SetTLS(host, accesstest.TLSGenuine)
+			}
+			b.works(t, what)
+		})
+	}
+}
+
 // The edge goes away in the middle of a clone and comes back: git fails, and the next clone needs nobody.
 func TestEdgeRestartsInMidClone(t *testing.T) {
 	t.Parallel()
