@@ -148,22 +148,32 @@ func (e *BusyError) Error() string {
 // waitInSilence is how long a wait for another process is not worth a word.
 const waitInSilence = 3 * time.Second
 
-// renewalTimeout bounds the wait for another process that renews.
-const renewalTimeout = 30 * time.Second
+// renewalTimeout bounds the wait for one other process that renews, and
+// renewalsTimeout that for all of them: on a busy machine many stand in line, and
+// each looks whether there is still something to do.
+const (
+	renewalTimeout  = 30 * time.Second
+	renewalsTimeout = 2 * time.Minute
+)
+
+// errStuck: one process has the turn and does not go on.
+var errStuck = errors.New("the same process for the whole time")
 
 // lock waits for its turn. A caller that may not ask a person, for the reason in
 // refusal, does not wait for another process's person either. waited tells whether
 // another process had the turn before.
 func (c *Client) lock(ctx context.Context, name string, app App, refusal error) (lease Lease, waited bool, err error) {
-	limit := renewalTimeout
+	limit, all := renewalTimeout, renewalsTimeout
 	if refusal == nil {
-		limit = c.cfg.LoginTimeout + renewalTimeout
+		limit, all = c.cfg.LoginTimeout+renewalTimeout, c.cfg.LoginTimeout+renewalsTimeout
 	}
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ctx, stop := context.WithTimeout(ctx, limit)
+	ctx, stop := context.WithTimeout(ctx, all)
 	defer stop()
+	stuck := time.AfterFunc(limit, func() { cancel(errStuck) })
+	defer stuck.Stop()
 	var mu sync.Mutex
 	var holder int
 	told := false
@@ -184,6 +194,9 @@ func (c *Client) lock(ctx context.Context, name string, app App, refusal error) 
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		if holder != 0 && holder != pid {
+			stuck.Reset(limit) // the line moves
+		}
 		holder = pid
 		if note != "" {
 			told = true
@@ -200,8 +213,10 @@ func (c *Client) lock(ctx context.Context, name string, app App, refusal error) 
 		return nil, false, outer.Err()
 	case errors.As(context.Cause(ctx), &required):
 		return nil, false, required
-	case ctx.Err() != nil:
+	case errors.Is(context.Cause(ctx), errStuck):
 		return nil, false, &BusyError{App: app, PID: holder, After: limit}
+	case ctx.Err() != nil:
+		return nil, false, &BusyError{App: app, After: all} // no single one is to blame
 	}
 	return nil, false, fmt.Errorf("access: lock: %w", err)
 }
