@@ -9,6 +9,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // AnswerKind says what an HTTP answer means to someone who wants through Access.
@@ -185,11 +186,11 @@ func fromAccess(resp *http.Response, body []byte) bool {
 	return bytes.Contains(b, []byte("/cdn-cgi/access/")) || bytes.Contains(b, []byte("cloudflare access"))
 }
 
-var errorCodeText = regexp.MustCompile(`(?i)\berror(?:\s+code)?:?\s*(1\d{3})\b`)
+var errorCodeText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\berror(?:\s+code)?:?\s*(1\d{3})\b`) })
 
 // errorCode finds Cloudflare's own error number ("error code: 1010").
 func errorCode(body []byte) string {
-	if m := errorCodeText.FindSubmatch(body); m != nil {
+	if m := errorCodeText().FindSubmatch(body); m != nil {
 		return string(m[1])
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func boundTo(patterns []string, o Origin) bool {
 // tokenSecret is the form of secrets that were made since 2026-08-26: cfast_, 40
 // alphanumeric characters, 8 of checksum [doc: service tokens]. Older ones are 64
 // hexadecimal digits and keep working.
-var tokenSecret = regexp.MustCompile(`^(cfast_[0-9A-Za-z]{48}|[0-9a-f]{64})$`)
+var tokenSecret = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(cfast_[0-9A-Za-z]{48}|[0-9a-f]{64})$`) })
 
 // CheckServiceToken reports what looks wrong about a client id and secret: empty,
 // exchanged, with white space or quotes around. A secret of unknown form is
@@ -67,9 +68,9 @@ func CheckServiceToken(id string, secret Secret) error {
 		return errors.New("access: a service token needs both a client id and a client secret")
 	case strings.ContainsAny(id, " \t\r\n\"'") || strings.ContainsAny(s, " \t\r\n\"'"):
 		return errors.New("access: the service token contains white space or quotes")
-	case strings.HasSuffix(s, ".access") || tokenSecret.MatchString(id):
+	case strings.HasSuffix(s, ".access") || tokenSecret().MatchString(id):
 		return errors.New("access: client id and client secret of the service token seem to be exchanged")
-	case strings.HasPrefix(s, "cfast_") && !tokenSecret.MatchString(s):
+	case strings.HasPrefix(s, "cfast_") && !tokenSecret().MatchString(s):
 		return errors.New("access: the client secret begins with cfast_ but is not 54 characters long: was all of it copied?")
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A Remote is the repository that git wants a remote helper to reach (gitremote-helpers(7), INVOCATION). git starts the helper for
@@ -48,7 +49,7 @@ func ReadRemote(args []string) (*Remote, error) {
 	switch {
 	case name == "" || name[0] == '-' || raw == "" || raw[0] == '-':
 		problem = "is empty or looks like an option"
-	case strings.ContainsFunc(name+raw, isControl) || escapedControl.MatchString(raw):
+	case strings.ContainsFunc(name+raw, isControl) || escapedControl().MatchString(raw):
 		problem = "has a line break or another control character in it"
 	case scheme == "http":
 		problem = "is not encrypted: it must begin with https://"
@@ -76,7 +77,7 @@ func ReadRemote(args []string) (*Remote, error) {
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // escapedControl is a control character as URLs escape it: git decodes it.
-var escapedControl = regexp.MustCompile(`(?i)%(0[0-9a-f]|1[0-9a-f]|7f)`)
+var escapedControl = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)%(0[0-9a-f]|1[0-9a-f]|7f)`) })
 
 // onlyEscapes reports whether every % of a user name begins an escape, and nothing of it ends the authority.
 func onlyEscapes(user string) bool {
