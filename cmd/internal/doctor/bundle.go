@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gitaccess/gitaccess/cmd/internal/sshfile"
@@ -113,7 +114,7 @@ func (x *Exam) gitLines(ctx context.Context) (lines []string) {
 	return lines
 }
 
-var matchExec = regexp.MustCompile(`(?i)(\bexec)\b.*`)
+var matchExec = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)(\bexec)\b.*`) })
 
 // sshLines are those that decide how ssh gets to hosts behind Access.
 func (x *Exam) sshLines() (lines []string) {
@@ -130,7 +131,7 @@ func (x *Exam) sshLines() (lines []string) {
 		case "host", "include", "identitiesonly", "controlmaster", "controlpath", "proxyjump":
 			lines = append(lines, fmt.Sprintf("%d: %s", l.N, redact(l.Text)))
 		case "match": // its commands, as those of ProxyCommand, may hold anything
-			text := matchExec.ReplaceAllString(l.Text, "$1 [not shown]")
+			text := matchExec().ReplaceAllString(l.Text, "$1 [not shown]")
 			if c, ok := l.FindCloudflared(); ok {
 				text += " (cloudflared access " + c.Command + ")"
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A Migration takes lines that call cloudflared access out of a configuration file,
@@ -173,7 +174,7 @@ func (m *Migration) change(lines []Line, i int) (replacement string, change bool
 		if host == "" {
 			host = "%h"
 		}
-		return indent + strings.TrimSpace(matchExec.ReplaceAllLiteralString(strings.TrimSpace(l.Text), "")) + ` exec "` + m.Certificate + " " + host + `"`, true
+		return indent + strings.TrimSpace(matchExec().ReplaceAllLiteralString(strings.TrimSpace(l.Text), "")) + ` exec "` + m.Certificate + " " + host + `"`, true
 	case isKey(l) && covered:
 		return "", true
 	case isKey(l):
@@ -190,7 +191,7 @@ func (m *Migration) change(lines []Line, i int) (replacement string, change bool
 	return "", false
 }
 
-var matchExec = regexp.MustCompile(`(?i)\s+exec\s+("[^"]*"|\S+)`)
+var matchExec = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\s+exec\s+("[^"]*"|\S+)`) })
 
 // block returns the first call in the block of l, if the block concerns us.
 func (m *Migration) block(lines []Line, l Line) (call int, ours bool) {
@@ -228,7 +229,7 @@ func (m *Migration) onlyCloudflared(lines []Line, block int) bool {
 	return true
 }
 
-var wasLine = regexp.MustCompile(`^# gitaccess was\[([01])\] (\S+): (.*)$`)
+var wasLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^# gitaccess was\[([01])\] (\S+): (.*)$`) })
 
 // Undo puts the lines back that a Migration took out for a host, or for all.
 func Undo(file []byte, host string, all bool) []byte {
@@ -236,7 +237,7 @@ func Undo(file []byte, host string, all bool) []byte {
 	var out strings.Builder
 	for i := 0; i < len(lines); i++ {
 		l := lines[i]
-		m := wasLine.FindStringSubmatch(l.Text)
+		m := wasLine().FindStringSubmatch(l.Text)
 		if m == nil || !all && !slices.Contains(strings.Split(m[2], ","), host) {
 			out.WriteString(l.Text + l.End)
 			continue

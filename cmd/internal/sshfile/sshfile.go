@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Line is one line of a configuration file.
@@ -112,7 +113,9 @@ type Cloudflared struct {
 	Shell    bool // inside a command of a shell, with others
 }
 
-var calls = regexp.MustCompile(`(?:^|[\s"'/\\])cloudflared(?:\.exe)?["']?\s+access\s+([a-z-]+)`)
+var calls = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:^|[\s"'/\\])cloudflared(?:\.exe)?["']?\s+access\s+([a-z-]+)`)
+})
 
 // FindCloudflared tells whether the line calls cloudflared access, by ProxyCommand or
 // by Match … exec.
@@ -120,7 +123,7 @@ func (l Line) FindCloudflared() (Cloudflared, bool) {
 	if l.Keyword != "proxycommand" && l.Keyword != "match" {
 		return Cloudflared{}, false
 	}
-	m := calls.FindStringSubmatchIndex(l.Value)
+	m := calls().FindStringSubmatchIndex(l.Value)
 	if m == nil {
 		return Cloudflared{}, false
 	}
@@ -146,8 +149,10 @@ func (l Line) FindCloudflared() (Cloudflared, bool) {
 	return c, true
 }
 
-var secretArgument = regexp.MustCompile(`(?i)(\s-{1,2}(?:service-token-)?secret(?:\s*=\s*|\s+))("[^"]*"|'[^']*'|[^\s"']+)`)
+var secretArgument = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(\s-{1,2}(?:service-token-)?secret(?:\s*=\s*|\s+))("[^"]*"|'[^']*'|[^\s"']+)`)
+})
 
 // Redact takes the service tokens of calls of cloudflared out of a text that people
 // are shown.
-func Redact(text string) string { return secretArgument.ReplaceAllString(text, "$1[redacted]") }
+func Redact(text string) string { return secretArgument().ReplaceAllString(text, "$1[redacted]") }
