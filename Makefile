@@ -28,7 +28,7 @@ build:
 	$(BUILD) -o bin/ ./cmd/...
 
 demo: build
-	@$(GO) build -buildvcs=false -o .testbed/demo ./contrib/demo
+	@$(BUILD) -o .testbed/demo ./contrib/demo
 	@.testbed/demo --bin bin
 
 testbed:
@@ -63,7 +63,7 @@ fuzz:
 
 # One table; with cloudflared beside ours if CLOUDFLARED names it. BENCH=--quick is for a look.
 bench: build
-	@$(GO) build -buildvcs=false -o .testbed/bench/bench ./contrib/bench
+	@$(BUILD) -o .testbed/bench/bench ./contrib/bench
 	@.testbed/bench/bench --bin bin --svg .testbed/bench.svg --markdown .testbed/bench.md $(BENCH)
 
 # Of the commit, not of the work tree.
