@@ -45,6 +45,9 @@ func newWorld(ctx context.Context, b *bench) (w *world, err error) {
 	if err := buildTools(ctx, b); err != nil {
 		return w, err
 	}
+	if err := b.install(w.dir); err != nil {
+		return w, err
+	}
 	if err := w.startSSHD(); err != nil {
 		return w, err
 	}
