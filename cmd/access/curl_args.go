@@ -17,12 +17,11 @@ type curlOptions struct {
 	long  map[string]bool
 }
 
-var curlHelpLine = regexp.MustCompile(`^\s*(?:-(\S), +)?--([a-z0-9][a-z0-9.-]*)( <)?`)
-
 func readCurlHelp(help string) curlOptions {
+	helpLine := regexp.MustCompile(`^\s*(?:-(\S), +)?--([a-z0-9][a-z0-9.-]*)( <)?`)
 	o := curlOptions{short: map[byte]bool{}, long: map[string]bool{}}
 	for line := range strings.Lines(help) {
-		m := curlHelpLine.FindStringSubmatch(line)
+		m := helpLine.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"regexp"
+	"sync"
 )
 
 // redactor takes secrets out of what curl says of its work (--verbose), whose lines
@@ -17,10 +18,14 @@ type redactor struct {
 
 // sessionCookies are those of Access, in a request or an answer: a service token may
 // be answered with a session, which nobody asked for.
-var sessionCookies = regexp.MustCompile(`\b(CF_Authorization|CF_AppSession|CF_Binding)=[^;\]\s]+`)
+var sessionCookies = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\b(CF_Authorization|CF_AppSession|CF_Binding)=[^;\]\s]+`)
+})
 
 // credentialHeaders are found by their names, too: curl cuts what is long.
-var credentialHeaders = regexp.MustCompile(`(?i)\b(authorization: ?bearer |cf-access-(?:client-secret|token): ?)[^\]\s]+`)
+var credentialHeaders = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\b(authorization: ?bearer |cf-access-(?:client-secret|token): ?)[^\]\s]+`)
+})
 
 const redactedText = "[redacted]"
 
@@ -54,6 +59,6 @@ func (r *redactor) clean() []byte {
 	for _, s := range r.secrets {
 		line = bytes.ReplaceAll(line, s, []byte(redactedText))
 	}
-	line = credentialHeaders.ReplaceAll(line, []byte("${1}"+redactedText))
-	return sessionCookies.ReplaceAll(line, []byte("$1="+redactedText))
+	line = credentialHeaders().ReplaceAll(line, []byte("${1}"+redactedText))
+	return sessionCookies().ReplaceAll(line, []byte("$1="+redactedText))
 }
