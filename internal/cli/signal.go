@@ -23,22 +23,24 @@ func (e signalError) exitCode() int {
 // withSignals returns a context that ends with the first signal that asks us to end; the second ends the process. Signals that
 // the caller had set to be ignored (nohup, a shell's background job) stay ignored. SIGPIPE keeps Go's rule: it ends the process
 // that writes to a standard output or error without a reader, and is an error of the write everywhere else.
+//
+// The returned function ends the watch. It does not wait until that is done, since its caller is about to end the process.
 func withSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
-	got := make(chan os.Signal, 2)
 	var want []os.Signal
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
 			want = append(want, s)
 		}
 	}
-	if len(want) > 0 { // Notify without signals means all of them
-		signal.Notify(got, want...)
-	}
-	done := make(chan struct{})
-	gone := make(chan struct{})
+	watched, done := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(gone)
+		got := make(chan os.Signal, 2)
+		if len(want) > 0 { // Notify without signals means all of them
+			signal.Notify(got, want...)
+		}
+		close(watched)
+		defer signal.Stop(got)
 		for first := true; ; first = false {
 			select {
 			case s := <-got:
@@ -51,10 +53,21 @@ func withSignals(parent context.Context) (context.Context, func()) {
 			}
 		}
 	}()
-	return ctx, func() {
-		signal.Stop(got)
+	return signalContext{ctx, watched}, func() {
 		close(done)
-		<-gone
 		cancel(nil)
 	}
+}
+
+// signalContext is watched by the time that somebody wants to know of its end. To install a handler takes a visit to another
+// thread for each signal, a tenth of the life of a program that answers from what it has; until then a signal ends the process
+// by itself, with nothing begun that would have to be put in order.
+type signalContext struct {
+	context.Context
+	watched <-chan struct{}
+}
+
+func (c signalContext) Done() <-chan struct{} {
+	<-c.watched
+	return c.Context.Done()
 }

@@ -21,24 +21,20 @@ const playVar = "GITACCESS_CLI_TEST_PLAY"
 func TestMain(m *testing.M) {
 	plays := map[string]func(context.Context, *Env) error{
 		"wait": func(ctx context.Context, env *Env) error {
-			fmt.Fprintln(env.Stdout, "ready")
-			<-ctx.Done()
+			<-ready(ctx, env)
 			return fmt.Errorf("login: %w", ctx.Err())
 		},
 		"stubborn": func(ctx context.Context, env *Env) error {
-			fmt.Fprintln(env.Stdout, "ready")
-			<-ctx.Done()
+			<-ready(ctx, env)
 			fmt.Fprintln(env.Stdout, "cancelled")
 			select {}
 		},
 		"graceful": func(ctx context.Context, env *Env) error {
-			fmt.Fprintln(env.Stdout, "ready")
-			<-ctx.Done()
+			<-ready(ctx, env)
 			return nil
 		},
 		"failing": func(ctx context.Context, env *Env) error {
-			fmt.Fprintln(env.Stdout, "ready")
-			<-ctx.Done()
+			<-ready(ctx, env)
 			return errors.New("could not restore the file")
 		},
 		"write": func(ctx context.Context, env *Env) error {
@@ -53,6 +49,13 @@ func TestMain(m *testing.M) {
 		os.Exit(Main("prog", play))
 	}
 	os.Exit(m.Run())
+}
+
+// ready tells the test to send signals, when this program would notice them.
+func ready(ctx context.Context, env *Env) <-chan struct{} {
+	done := ctx.Done()
+	fmt.Fprintln(env.Stdout, "ready")
+	return done
 }
 
 type player struct {
