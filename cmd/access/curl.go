@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -214,11 +215,7 @@ func startCurl(ctx context.Context, env *cli.Env, stderr io.Writer, curl string,
 		if err != nil {
 			return err
 		}
-		args = append([]string{"--config", path}, args...)
-		// --disable counts as the first argument alone.
-		if args[2] == "-q" || args[2] == "--disable" {
-			args[0], args[1], args[2] = args[2], args[0], args[1]
-		}
+		args = withConfig(path, args)
 	}
 	cmd := exec.CommandContext(ctx, curl, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Stdin, env.Stdout, stderr
@@ -237,6 +234,19 @@ func startCurl(ctx context.Context, env *cli.Env, stderr io.Writer, curl string,
 		return fmt.Errorf("curl: %w", err)
 	}
 	return nil
+}
+
+// withConfig puts --config before curl's arguments, but behind a -q or --disable, which keeps .curlrc from being read as the first
+// argument alone. Letters that follow -q in one word go behind --config, since the last of them may take the next argument.
+func withConfig(path string, args []string) []string {
+	config := []string{"--config", path}
+	switch first := args[0]; {
+	case first == "-q", first == "--disable":
+		return slices.Concat(args[:1], config, args[1:])
+	case strings.HasPrefix(first, "-q"):
+		return slices.Concat([]string{"-q"}, config, []string{"-" + first[2:]}, args[1:])
+	}
+	return append(config, args...)
 }
 
 // withoutServiceTokens keeps from a child what it has no use for.
