@@ -66,6 +66,8 @@ func TestParsePrompt(t *testing.T) {
 		{"Allow use of key ada@example.com?\nKey fingerprint SHA256:abc.", Prompt{Kind: PromptConfirm, Program: "ssh-agent"}},
 		{"[sudo] password for ada: ", Prompt{Kind: PromptLocal, Program: "sudo"}},
 		{"", Prompt{}},
+		{"Password for 'https://ada@g\u0130t.example.com': ", Prompt{Kind: PromptPassword, Program: "git"}}, // xn--git-9dc.example.com
+		{"Password for 'https://ada@g%C4%B0t.example.com': ", Prompt{Kind: PromptPassword, Program: "git"}},
 		{"What is the airspeed of a swallow? ", Prompt{}},
 	} {
 		tt.want.Text = tt.text
@@ -169,6 +171,7 @@ func FuzzPromptOfServer(f *testing.F) {
 	f.Add("https", "evil.example.com", "': @good.example.com", "ada")
 	f.Add("https", "good.example.com/@evil.example.com", "", "ada")
 	f.Add("https", "my_host", "a b", "a%40b")
+	f.Add("https", "g\u0130t.example.com", "", "ada")
 	f.Fuzz(func(t *testing.T, protocol, host, path, user string) {
 		truth := Account{protocol, host, path, user}
 		goesTo := host[strings.LastIndexByte(host, '@')+1:] // git cuts a URL's user at the first "@", curl, which connects, at the last
@@ -181,7 +184,7 @@ func FuzzPromptOfServer(f *testing.F) {
 				return
 			}
 			want, err := (&Request{Protocol: protocol, Host: goesTo, Path: path, Username: user}).Account()
-			if err != nil {
+			if err != nil || beyondASCII(goesTo) {
 				t.Fatalf("%q is read as %+v, and %+v is none", text, got, truth)
 			}
 			if got.Protocol != want.Protocol || got.Host != want.Host || got.Path != want.Path && sameUser || got.Username != want.Username && sameUser {

@@ -26,7 +26,7 @@ func (r Recipe) For(origin string) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
-	host := strings.ToLower(u.Host)
+	host := lowerASCII(u.Host)
 	if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
 		host = strings.TrimSuffix(host, ":"+port)
 	}

@@ -91,6 +91,7 @@ func TestRecipeFor(t *testing.T) {
 		"https://git.example.com": true, "https://git.example.com/": true, "https://GIT.example.com:443/team": true, "https://me@git.example.com/": true,
 		"": false, "http://git.example.com/": false, "https://git.example.com:8443/": false, "https://*.example.com/": false,
 		"https://git.example.com.evil.test/": false, "git.example.com": false,
+		"https://g\u0130t.example.com/": false,
 	} {
 		if got := (Recipe{Section: section}).For(origin); got != want {
 			t.Errorf("%q: %t", section, got)

@@ -68,7 +68,7 @@ func ReadRemote(args []string) (*Remote, error) {
 		return nil, &RemoteError{problem}
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" || !isHost(&url.URL{Host: strings.ToLower(u.Host)}) || u.Host != host {
+	if err != nil || u.Opaque != "" || !isHost(&url.URL{Host: lowerASCII(u.Host)}) || u.Host != host {
 		return nil, &RemoteError{"names no host"}
 	}
 	return &Remote{Name: name, URL: u, raw: raw}, nil
@@ -106,7 +106,7 @@ func (r *Remote) Command(ctx context.Context, g *Git, o *RemoteOptions) (cmd *ex
 		o = &RemoteOptions{}
 	}
 	// As specific as the sections of HostConfig and later than they are, so that these hold.
-	section := "http." + r.URL.Scheme + "://" + strings.ToLower(r.URL.Host) + (&url.URL{Path: strings.TrimSuffix(o.Path, "/")}).EscapedPath() + "/."
+	section := "http." + r.URL.Scheme + "://" + lowerASCII(r.URL.Host) + (&url.URL{Path: strings.TrimSuffix(o.Path, "/")}).EscapedPath() + "/."
 	settings := [][2]string{
 		// The child has what it needs: asked before its first request, a git without credential helpers would ask the person.
 		{section + "proactiveAuth", "none"},

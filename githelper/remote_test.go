@@ -47,6 +47,7 @@ func TestReadRemote(t *testing.T) {
 		"https://git.example.com:0/d":                    "",
 		"https://git.example.com:99999/d":                "",
 		"https://git.exämple.com/d":                      "",
+		"https://gİt.example.com/d":                      "",
 		"https://ada:password@git.example.com/demo.git":  "",
 		"https://git.example.com;evil.example.com/d":     "",
 	} {
@@ -71,7 +72,7 @@ func TestReadRemote(t *testing.T) {
 
 // Whatever is accepted names one host to every reader of URLs, and nothing in it can end a line of git's protocols.
 func FuzzReadRemote(f *testing.F) {
-	for _, s := range []string{"https://git.example.com/demo.git", "https://a%40b@h:1/%20?x", "https://h%0a", "https://h\\@i/", "https://[::1]/"} {
+	for _, s := range []string{"https://git.example.com/demo.git", "https://a%40b@h:1/%20?x", "https://h%0a", "https://h\\@i/", "https://[::1]/", "https://g\u0130t.example.com/", "https://\u212aate.example.com"} {
 		f.Add("origin", s)
 	}
 	f.Fuzz(func(t *testing.T, name, raw string) {
@@ -84,7 +85,7 @@ func FuzzReadRemote(f *testing.F) {
 			t.Errorf("%q %q was accepted", name, raw)
 		}
 		authority, _, _ := strings.Cut(strings.TrimPrefix(raw, "https://"), "/")
-		if host := authority[strings.LastIndex(authority, "@")+1:]; host != r.URL.Host || strings.Count(authority, "@") > 1 {
+		if host := authority[strings.LastIndex(authority, "@")+1:]; host != r.URL.Host || strings.Count(authority, "@") > 1 || beyondASCII(host) {
 			t.Errorf("%q: %q", raw, r.URL.Host)
 		}
 	})

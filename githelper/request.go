@@ -244,7 +244,7 @@ func (r *Request) URL() (*url.URL, error) {
 	if r.Protocol == "" || r.Host == "" {
 		return nil, errors.New("githelper: the request names no protocol or no host")
 	}
-	u := &url.URL{Scheme: strings.ToLower(r.Protocol), Host: strings.ToLower(r.Host), Path: "/" + strings.TrimLeft(r.Path, "/")}
+	u := &url.URL{Scheme: lowerASCII(r.Protocol), Host: lowerASCII(r.Host), Path: "/" + strings.TrimLeft(r.Path, "/")}
 	if !isHost(u) {
 		return nil, fmt.Errorf("githelper: %q is no host name", r.Host)
 	}
@@ -257,6 +257,18 @@ func (r *Request) URL() (*url.URL, error) {
 		}
 	}
 	return u, nil
+}
+
+// lowerASCII has the letters of ASCII in lower case. strings.ToLower makes other letters a part of it: "İ" becomes "i", and is a letter of
+// another host to whoever connects there.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 func isHost(u *url.URL) bool {

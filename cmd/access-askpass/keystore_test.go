@@ -117,6 +117,8 @@ func TestAnswers(t *testing.T) {
 		{"Password for 'https://ada@path.example.com/org/demo.git/x': ", ""},
 		{"Password for 'https://git.example.com': ", ""},
 		{"Password for 'https://bob@git.example.com': ", ""},
+		{"Password for 'https://ada@g\u0130t.example.com': ", ""}, // another host, xn--git-9dc.example.com
+		{"Password for 'https://ada@g%C4%B0t.example.com': ", ""},
 		{"Enter passphrase for id_three: ", ""},
 		{"Enter passphrase for \"id_one\" (empty for no passphrase): ", ""},
 		{"Bad passphrase, try again for id_two (will confirm each use): ", ""},
@@ -143,6 +145,17 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// lowerASCII leaves alone what strings.ToLower makes a letter of another host of.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c - 'A' + 'a'
+		}
+	}
+	return string(b)
+}
+
 // No prompt makes the program give a secret to another host, user or key: whatever comes out stands, as a whole, for the place in the
 // prompt that it belongs to.
 func FuzzAnswers(f *testing.F) {
@@ -156,6 +169,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add("Password for 'https://ada@git.example.com@evil.example.com': ", "")
 	f.Add("Password for 'https://git.example.com/@ada@evil.example.com': ", "")
 	f.Add("Password for 'https://ada@git.example.com': ", "confirm")
+	f.Add("Password for 'https://ada@g\u0130t.example.com': ", "")
 	f.Fuzz(func(t *testing.T, prompt, hint string) {
 		if strings.Contains(prompt, "\x00") {
 			return // no argument
@@ -189,7 +203,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		// The place with nothing beside it that would make it another one: the quotation mark or the path ends a host.
 		if !strings.HasPrefix(answer, "secret-of-id") {
-			i := strings.Index(strings.ToLower(prompt), strings.ToLower(place))
+			i := strings.Index(lowerASCII(prompt), place)
 			rest := ""
 			if i >= 0 {
 				rest = strings.TrimPrefix(prompt[i+len(place):], ":443")

@@ -15,7 +15,7 @@ import (
 func TestHostileURLs(t *testing.T) {
 	w := scripttest.NewWorld(t, scripttest.Git{})
 	w.Set("ACCESS_INTERACTIVE=always", "GIT_ASKPASS=false", "SSH_ASKPASS=false")
-	for _, host := range []string{"evil.example.com", "git.example.com.evil.example.com", "xn--gt-c6a.example.com", "xn--gt-elb.example.com"} {
+	for _, host := range []string{"evil.example.com", "git.example.com.evil.example.com", "xn--gt-c6a.example.com", "xn--gt-elb.example.com", "xn--git-9dc.example.com"} {
 		w.Edge.Handle(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="give"`)
 			w.Header().Add("WWW-Authenticate", `Bearer realm="give", resource_metadata="https://git.example.com/.well-known/cloudflare-access-protected-resource/"`)
@@ -41,7 +41,7 @@ func TestHostileURLs(t *testing.T) {
 		"git.example.com@evil.example.com", "git.example.com:443@evil.example.com", "ada:x@evil.example.com", "evil.example.com/git.example.com",
 		"evil.example.com?git.example.com", "evil.example.com#git.example.com", `evil.example.com\@git.example.com`, "git.example.com.evil.example.com",
 		"git.example.com%0a.evil.example.com", "git.example.com%0d%0ahost=evil.example.com", "git.example.com\nhost=evil.example.com", "git.example.com%00.evil.example.com",
-		"git.example.com:8443", "git.example.com:80", "g\u0456t.example.com", "g\u0131t.example.com", "git.example.com\u3002evil.example.com",
+		"git.example.com:8443", "git.example.com:80", "g\u0456t.example.com", "g\u0131t.example.com", "g\u0130t.example.com", "git.example.com\u3002evil.example.com",
 		"-oProxyCommand=" + touch, "--upload-pack=" + touch, "$(" + touch + ")", "`" + touch + "`", ";" + touch, "|" + touch, "", ".", "..", "[::1", "%67it.evil.example.com",
 	}
 	for _, a := range authorities {
