@@ -118,7 +118,8 @@ type Config struct {
 	// server offers no dynamic registration.
 	ClientID string
 	// RedirectURL is the redirect URI that ClientID was registered with, such as
-	// "http://localhost:8400/callback"; "" means localhost and a free port.
+	// "http://localhost:8400/callback": http, a loopback host, any path. Without a
+	// port, a free one is added (RFC 8252 §7.3). "" means "http://localhost/callback".
 	RedirectURL string
 
 	// Open shows a login URL to a person; nil means that nobody can be shown one
@@ -153,7 +154,8 @@ type Config struct {
 // concurrent use.
 type Client struct {
 	cfg  Config
-	team string // canonical form of cfg.Team
+	team string   // canonical form of cfg.Team
+	back redirect // of cfg.RedirectURL
 	http *http.Client
 	log  *slog.Logger
 
@@ -164,7 +166,8 @@ type Client struct {
 }
 
 // New returns a Client for cfg. It touches neither store nor network. A nil cfg is
-// the zero Config.
+// the zero Config. It fails if Config.RedirectURL is not one that this machine can
+// be reached at, and no other.
 func New(cfg *Config) (*Client, error) {
 	if cfg == nil {
 		cfg = &Config{}
@@ -195,6 +198,10 @@ func New(cfg *Config) (*Client, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.team = canonicalTeam(c.cfg.Team)
+	var err error
+	if c.back, err = parseRedirect(c.cfg.RedirectURL); err != nil {
+		return nil, err
+	}
 	c.cfg.ServiceTokens = append([]BoundServiceToken(nil), cfg.ServiceTokens...)
 	// No redirect is ever followed by itself: each hop of a flow is checked
 	// before anything is sent to it.

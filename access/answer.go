@@ -72,7 +72,7 @@ func ReadAnswer(resp *http.Response) Answer {
 	case resp.StatusCode == http.StatusUnauthorized:
 		if a.Resource = resourceOf(challenges, "bearer"); a.Resource != "" {
 			a.Kind = AnswerOAuth
-			a.Detail = paramOf(challenges, "bearer", "error_description")
+			a.Detail = cut(paramOf(challenges, "bearer", "error_description"))
 			return a
 		}
 		if a.Resource = resourceOf(challenges, "cloudflare-access"); a.Resource != "" {

@@ -42,10 +42,7 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (cr Creden
 	verifier, challenge := pkce()
 	conf := c.oauth(reg.ClientID, sm)
 	conf.RedirectURL = reg.RedirectURI
-	login, err := url.Parse(conf.AuthCodeURL(state,
-		oauth2.SetAuthURLParam("code_challenge", challenge),
-		oauth2.SetAuthURLParam("code_challenge_method", "S256"),
-		oauth2.SetAuthURLParam("resource", rm.Resource)))
+	login, err := authorizationURL(conf, state, challenge, rm.Resource)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -89,6 +86,14 @@ func (c *Client) authorize(ctx context.Context, app App, lease Lease) (cr Creden
 	s := session{Origin: app.Origin, ClientID: reg.ClientID, TokenURL: sm.TokenEndpoint,
 		RevokeURL: sm.RevocationEndpoint, ResourceID: rm.Resource}
 	return c.takeOAuth(ctx, app, s, tok)
+}
+
+// authorizationURL is the page at which a person logs in.
+func authorizationURL(conf *oauth2.Config, state, challenge, resource string) (*url.URL, error) {
+	return url.Parse(conf.AuthCodeURL(state,
+		oauth2.SetAuthURLParam("code_challenge", challenge),
+		oauth2.SetAuthURLParam("code_challenge_method", "S256"),
+		oauth2.SetAuthURLParam("resource", resource)))
 }
 
 // paste asks for the address that the browser ended at, until stop is called.

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	_ "embed"
@@ -31,6 +32,7 @@ import (
 //   - it is gone when the login is over.
 type callback struct {
 	host    string // "localhost:51234" or "127.0.0.1:51234"
+	path    string // of the redirect URI: "/callback", "" in "http://localhost:51234"
 	app     App
 	server  *http.Server
 	answers chan callbackAnswer
@@ -58,16 +60,29 @@ type callbackAnswer struct {
 	description string
 }
 
-const callbackPath = "/callback"
+// A redirect is where a callback is to listen.
+type redirect struct{ host, port, path string } // port "0": a free one
+
+// ownRedirect is the one of our own registrations.
+func ownRedirect(host string) redirect { return redirect{host, "0", "/callback"} }
+
+// parseRedirect reads a redirect URI. Only what leads to this machine is taken: the
+// code that comes there is a secret, and http would show it to a network.
+func parseRedirect(raw string) (redirect, error) {
+	if raw == "" {
+		return ownRedirect("localhost"), nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return redirect{}, fmt.Errorf("access: %q is no redirect URL of the form http://localhost:PORT/PATH", raw)
+	}
+	return redirect{u.Hostname(), cmp.Or(u.Port(), "0"), u.EscapedPath()}, nil
+}
 
 // listen opens the callback and finds or makes the registration for it.
 func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resource string) (registration, *callback, error) {
 	if c.cfg.ClientID != "" {
-		host, port := "localhost", "0"
-		if u, err := url.Parse(c.cfg.RedirectURL); err == nil && u.Host != "" {
-			host, port = u.Hostname(), u.Port()
-		}
-		cb, err := newCallback(ctx, app, host, port)
+		cb, err := newCallback(ctx, app, c.back)
 		if err != nil {
 			return registration{}, nil, err
 		}
@@ -76,15 +91,15 @@ func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resourc
 	if reg, err := c.loadRegistration(ctx, app, m.Issuer); err == nil {
 		// Loopback ports need not match by RFC 8252 §7.3, but whether Access
 		// follows it is not documented: use the very port again if it is free.
-		if u, err := url.Parse(reg.RedirectURI); err == nil {
-			if cb, err := newCallback(ctx, app, u.Hostname(), u.Port()); err == nil {
+		if at, err := parseRedirect(reg.RedirectURI); err == nil {
+			if cb, err := newCallback(ctx, app, at); err == nil {
 				return reg, cb, nil
 			}
 		}
 	}
 	var refused error
 	for _, host := range []string{"localhost", "127.0.0.1"} {
-		cb, err := newCallback(ctx, app, host, "0")
+		cb, err := newCallback(ctx, app, ownRedirect(host))
 		if err != nil {
 			return registration{}, nil, err
 		}
@@ -100,16 +115,16 @@ func (c *Client) listen(ctx context.Context, app App, m *serverMetadata, resourc
 	return registration{}, nil, refused
 }
 
-func newCallback(ctx context.Context, app App, host, port string) (*callback, error) {
-	listeners, err := listenLoopback(ctx, host, port)
-	for try := 0; err != nil && port == "0" && try < 5; try++ {
-		listeners, err = listenLoopback(ctx, host, port) // another port may be free on both
+func newCallback(ctx context.Context, app App, at redirect) (*callback, error) {
+	listeners, err := listenLoopback(ctx, at.host, at.port)
+	for try := 0; err != nil && at.port == "0" && try < 5; try++ {
+		listeners, err = listenLoopback(ctx, at.host, at.port) // another port may be free on both
 	}
 	if err != nil {
 		return nil, fmt.Errorf("access: listen for the browser's answer: %w", err)
 	}
-	_, port, _ = net.SplitHostPort(listeners[0].Addr().String())
-	cb := &callback{host: net.JoinHostPort(host, port), app: app, answers: make(chan callbackAnswer, 1),
+	_, port, _ := net.SplitHostPort(listeners[0].Addr().String())
+	cb := &callback{host: net.JoinHostPort(at.host, port), path: at.path, app: app, answers: make(chan callbackAnswer, 1),
 		over: make(chan struct{}), shown: make(chan struct{}, 1)}
 	cb.server = &http.Server{Handler: cb, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 	for _, l := range listeners {
@@ -122,9 +137,13 @@ func newCallback(ctx context.Context, app App, host, port string) (*callback, er
 // on all of them or on none: what somebody else has of them would get the answer.
 func listenLoopback(ctx context.Context, host, port string) ([]net.Listener, error) {
 	var lc net.ListenConfig
+	if host != "localhost" {
+		only, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+		return []net.Listener{only}, err
+	}
 	first, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", port))
-	if err != nil || host != "localhost" {
-		return []net.Listener{first}, err
+	if err != nil {
+		return nil, err
 	}
 	_, port, _ = net.SplitHostPort(first.Addr().String())
 	// Browsers try ::1 first.
@@ -142,7 +161,10 @@ func listenLoopback(ctx context.Context, host, port string) ([]net.Listener, err
 	return nil, err
 }
 
-func (cb *callback) url() string { return "http://" + cb.host + callbackPath }
+// url is the redirect URI: just as it was registered, which the server compares
+// byte by byte (RFC 9700 §2.1). served is the path that a browser asks for there.
+func (cb *callback) url() string    { return "http://" + cb.host + cb.path }
+func (cb *callback) served() string { return cmp.Or(cb.path, "/") }
 
 // expect lets an answer in.
 func (cb *callback) expect(e expected) {
@@ -202,7 +224,7 @@ func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Host != cb.host:
 		http.Error(w, "wrong host", http.StatusMisdirectedRequest)
 		return
-	case r.URL.Path != callbackPath:
+	case r.URL.EscapedPath() != cb.served():
 		http.NotFound(w, r)
 		return
 	case r.Method != http.MethodGet:
@@ -213,7 +235,7 @@ func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	status, page := cb.take(q)
 	if status == http.StatusSeeOther {
-		h.Set("Location", callbackPath)
+		h.Set("Location", cb.served())
 		w.WriteHeader(status)
 		return
 	}
@@ -274,7 +296,7 @@ func (cb *callback) take(q url.Values) (int, page) {
 func (cb *callback) paste(address string) error {
 	u, err := url.Parse(strings.TrimSpace(address))
 	switch {
-	case err != nil || u.Scheme != "http" || u.Host != cb.host || u.Path != callbackPath:
+	case err != nil || u.Scheme != "http" || u.Host != cb.host || cmp.Or(u.EscapedPath(), "/") != cb.served():
 		return fmt.Errorf("that is not the address of the last page, which begins with %s?", cb.url())
 	case u.RawQuery == "":
 		return errors.New("the address lacks what stands after the question mark")

@@ -16,7 +16,7 @@ import (
 // browser does.
 func testCallback(t *testing.T) (*callback, func(query string) *httptest.ResponseRecorder) {
 	t.Helper()
-	cb := &callback{host: "localhost:1", app: App{Origin: "https://git.example.com"}, server: &http.Server{},
+	cb := &callback{host: "localhost:1", path: "/callback", app: App{Origin: "https://git.example.com"}, server: &http.Server{},
 		answers: make(chan callbackAnswer, 1), over: make(chan struct{}), shown: make(chan struct{}, 1)}
 	cb.expect(expected{"the-state", &url.URL{Scheme: "https", Host: "team.cloudflareaccess.com"}, false})
 	return cb, func(query string) *httptest.ResponseRecorder {

@@ -109,7 +109,7 @@ func TestServiceTokens(t *testing.T) {
 	tests := []struct {
 		name  string
 		app   accesstest.App
-		spoil func(*access.BoundServiceToken, *accesstest.ServiceToken)
+		spoil func(*bed, *access.BoundServiceToken, *accesstest.ServiceToken)
 		cause access.Cause // "" passes
 	}{
 		{"not strict", accesstest.App{Allow: true}, nil, ""},
@@ -120,6 +120,11 @@ func TestServiceTokens(t *testing.T) {
 		{"wrong, strict", accesstest.App{Allow: true, Strict: true}, wrongSecret, access.ServiceTokenInvalid},
 		{"disabled, strict", accesstest.App{Strict: true}, disabled, access.ServiceTokenInvalid},
 		{"expired, not strict", accesstest.App{Allow: true}, expired, access.ServiceTokenRefused},
+		{"in no policy, not strict", accesstest.App{Allow: true}, unlisted, access.ServiceTokenRefused},
+		{"in no policy, service tokens only", accesstest.App{}, unlisted, access.ServiceTokenRefused},
+		{"in no policy, strict", accesstest.App{Allow: true, Strict: true}, unlisted, access.ServiceTokenNotAllowed},
+		{"in no policy, strict, OAuth", accesstest.App{Allow: true, Strict: true, OAuth: &accesstest.OAuth{}}, unlisted, access.ServiceTokenNotAllowed},
+		{"in no policy, strict, service tokens only", accesstest.App{Strict: true}, unlisted, access.ServiceTokenRefused},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -129,7 +134,7 @@ func TestServiceTokens(t *testing.T) {
 			b.app(tt.app)
 			token := access.BoundServiceToken{ClientID: svc.ID, Secret: access.NewSecret(svc.Secret()), Hosts: []string{"*.example.com"}}
 			if tt.spoil != nil {
-				tt.spoil(&token, svc)
+				tt.spoil(b, &token, svc)
 			}
 			c := b.client(func(cfg *access.Config) { cfg.ServiceTokens = []access.BoundServiceToken{token} })
 			body, err := b.get(c, ask, page)
@@ -143,8 +148,12 @@ func TestServiceTokens(t *testing.T) {
 			if n := b.logins(); n != 0 {
 				t.Errorf("a browser was opened %d times", n)
 			}
-			if n := len(b.edge.Requests()); n != 1 {
-				t.Errorf("%d requests, want one", n)
+			want := 1
+			if refused != nil && refused.StatusCode == http.StatusForbidden {
+				want = 2 // the second without the token, to see whether people are sent to a login
+			}
+			if n := len(b.edge.Requests()); n != want {
+				t.Errorf("%d requests, want %d", n, want)
 			}
 			b.noLeaks(token.Secret.Reveal(), "git.example.com")
 			if err != nil && strings.Contains(err.Error(), token.Secret.Reveal()) {
@@ -154,12 +163,18 @@ func TestServiceTokens(t *testing.T) {
 	}
 }
 
-func wrongSecret(b *access.BoundServiceToken, _ *accesstest.ServiceToken) {
-	b.Secret = access.NewSecret(strings.Repeat("0", 64))
+func wrongSecret(_ *bed, t *access.BoundServiceToken, _ *accesstest.ServiceToken) {
+	t.Secret = access.NewSecret(strings.Repeat("0", 64))
 }
-func disabled(_ *access.BoundServiceToken, s *accesstest.ServiceToken) { s.Disable(true) }
-func expired(_ *access.BoundServiceToken, s *accesstest.ServiceToken) {
+func disabled(_ *bed, _ *access.BoundServiceToken, s *accesstest.ServiceToken) { s.Disable(true) }
+func expired(_ *bed, _ *access.BoundServiceToken, s *accesstest.ServiceToken) {
 	s.Expire(time.Now().Add(-time.Hour))
+}
+
+// unlisted is a token of the same team that is in no policy.
+func unlisted(b *bed, t *access.BoundServiceToken, _ *accesstest.ServiceToken) {
+	other := b.team.AddServiceToken("other")
+	t.ClientID, t.Secret = other.ID, access.NewSecret(other.Secret())
 }
 
 // A service token in the environment of a CI job goes to the hosts it is bound to,

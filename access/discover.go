@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -115,14 +114,7 @@ func (c *Client) ask(ctx context.Context, o Origin, p string) (app App, again bo
 		if err != nil {
 			return App{}, false, &DiscoveryError{Origin: o, Step: "metadata", Err: err}
 		}
-		app.Team, app.Audience, app.Hostname = m.AuthDomain, m.Audience, m.AppHostname
-		// "git.example.com/team" names a path; cloudflared splits nothing here,
-		// and whether the claim ever carries one is not documented: accept both.
-		if _, rest, ok := strings.Cut(m.AppHostname, "/"); ok {
-			if prefix := cleanPath(rest); (App{Path: prefix}).covers(cleanPath(p)) {
-				app.Path = prefix
-			}
-		}
+		app.Team, app.Audience, app.Hostname, app.Path = m.AuthDomain, m.Audience, m.AppHostname, m.path(p)
 		if app.Mode == "" {
 			// Metadata and no refusal: the request got through. A policy lets this
 			// client in without a login (its address, its device).
@@ -147,6 +139,13 @@ func (c *Client) ask(ctx context.Context, o Origin, p string) (app App, again bo
 		}
 	}
 	return app, false, nil
+}
+
+// admitsPeople reports whether those who come without a credential are sent to a
+// login. It asks once, and learns nothing of it.
+func (c *Client) admitsPeople(ctx context.Context, o Origin, p string) bool {
+	_, answer, err := c.knock(ctx, http.MethodHead, o, p)
+	return err == nil && (answer.Kind == AnswerLogin || answer.Kind == AnswerOAuth)
 }
 
 // knock sends one request that carries no credential, and asks for metadata.

@@ -74,19 +74,39 @@ func (c *Client) readMetadata(ctx context.Context, o Origin, raw string) (*metad
 		return nil, err
 	}
 	m.AuthDomain = team
-	switch issued := time.Unix(m.IssuedAt, 0); {
-	case canonicalTeam(m.Hostname) != o.Hostname():
-		return nil, fmt.Errorf("for host %q", cut(m.Hostname))
-	case m.Type != "match":
-		return nil, fmt.Errorf("of type %q", cut(m.Type))
-	case m.Audience == "":
-		return nil, errors.New("without an audience")
-	case m.IssuedAt <= 0 || issued.Before(c.now().Add(-metadataAge)):
-		return nil, fmt.Errorf("older than %s", metadataAge)
-	case issued.After(c.now().Add(clockSkew)):
-		return nil, errors.New("from the future (is this machine's clock right?)")
+	if err := m.check(o, c.now()); err != nil {
+		return nil, err
 	}
 	return &m, nil
+}
+
+// check is about what a verified m says.
+func (m *metadata) check(o Origin, now time.Time) error {
+	switch issued := time.Unix(m.IssuedAt, 0); {
+	case canonicalTeam(m.Hostname) != o.Hostname():
+		return fmt.Errorf("for host %q", cut(m.Hostname))
+	case m.Type != "match":
+		return fmt.Errorf("of type %q", cut(m.Type))
+	case m.Audience == "":
+		return errors.New("without an audience")
+	case m.IssuedAt <= 0 || issued.Before(now.Add(-metadataAge)):
+		return fmt.Errorf("older than %s", metadataAge)
+	case issued.After(now.Add(clockSkew)):
+		return errors.New("from the future (is this machine's clock right?)")
+	}
+	return nil
+}
+
+// path returns the path of the application as far as m tells, and p is below it.
+// "git.example.com/team" names one; cloudflared splits nothing here, and whether the
+// claim ever carries one is not documented: accept both.
+func (m *metadata) path(p string) string {
+	if _, rest, ok := strings.Cut(m.AppHostname, "/"); ok {
+		if prefix := cleanPath(rest); (App{Path: prefix}).covers(cleanPath(p)) {
+			return prefix
+		}
+	}
+	return ""
 }
 
 // noStandardClaims stands where a JWT library wants the registered claims: the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -92,6 +93,44 @@ func TestOneRefreshForMany(t *testing.T) {
 	tokens := b.edge.Requests(accesstest.ToPath("/cdn-cgi/access/oauth/token"))
 	if len(tokens) != 1 {
 		t.Errorf("%d requests to the token endpoint", len(tokens))
+	}
+}
+
+// An administrator registers a redirect URL as it suits them. It is sent as it was
+// registered, and served where it says.
+func TestRegisteredRedirectURL(t *testing.T) {
+	redirects := []string{"http://localhost", "http://localhost/", "http://localhost/callback", "http://127.0.0.1/oauth/back"}
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil { // not every machine has IPv6
+		l.Close()
+		redirects = append(redirects, "http://[::1]/callback")
+	}
+	for _, redirect := range redirects {
+		t.Run(redirect, func(t *testing.T) {
+			b := newBed(t)
+			b.team.Set(func(s *accesstest.TeamSettings) { s.OAuthServer.NoRegistration = true })
+			b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{AnyPort: true}})
+			id := b.team.AddOAuthClient(redirect)
+			c := b.client(func(cfg *access.Config) { cfg.ClientID, cfg.RedirectURL = id, redirect })
+			if _, err := c.Credential(t.Context(), b.url(page), ask); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A redirect URL that would take the code off this machine, or that no browser could
+// be answered at, is told before anybody is asked to log in.
+func TestBadRedirectURL(t *testing.T) {
+	for _, redirect := range []string{"https://localhost:8400/callback", "http://git.example.com/callback", "http://192.0.2.1:8400/", "localhost:8400",
+		"http://me@localhost:8400/", "http://localhost:8400/?a=b", "http://localhost:8400/#a", "http://localhost:8400/%zz", "/callback"} {
+		if _, err := access.New(&access.Config{ClientID: "id", RedirectURL: redirect}); err == nil {
+			t.Errorf("%q was accepted", redirect)
+		}
+	}
+	for _, redirect := range []string{"", "http://localhost:8400/callback", "http://127.0.0.1:8400", "http://[::1]:8400/a/b"} {
+		if _, err := access.New(&access.Config{ClientID: "id", RedirectURL: redirect}); err != nil {
+			t.Errorf("%q: %v", redirect, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 )
@@ -115,6 +116,9 @@ func canonicalHost(h string) (string, error) {
 	a, err := idna.Lookup.ToASCII(h)
 	if err != nil {
 		a = h // underscores and some hyphens are nothing for idna but do exist in DNS
+		if strings.ContainsFunc(h, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return "", fmt.Errorf("%q is not a host name", h) // lower case makes "i" of "İ"
+		}
 	}
 	a = strings.ToLower(a)
 	// Nothing else does, and a host name stands in commands that people copy.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -23,40 +24,73 @@ type resourceMetadata struct {
 // (/.well-known/cloudflare-access-protected-resource/… and
 // /.well-known/oauth-protected-resource/…).
 func (c *Client) resource(ctx context.Context, app App) (*resourceMetadata, error) {
-	fail := func(err error) (*resourceMetadata, error) {
+	u, err := resourceURL(app)
+	var m *resourceMetadata
+	if err == nil {
+		err = retry(ctx, func() (again bool, err error) {
+			m, err = getJSON[resourceMetadata](ctx, c, u)
+			return err != nil && mayPass(err), err
+		})
+	}
+	if err == nil {
+		err = m.check(app)
+	}
+	if err != nil {
 		return nil, &DiscoveryError{Origin: app.Origin, Step: "resource metadata", Err: err}
 	}
+	return m, nil
+}
+
+// resourceURL returns where the document of app's challenge is.
+func resourceURL(app App) (*url.URL, error) {
 	u, err := app.Origin.URL().Parse(app.Resource)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	// A challenge that names another host's document would let one host hand us
 	// the login of another.
 	if !sameOrigin(u, app.Origin.URL()) {
-		return fail(fmt.Errorf("its URL %s is on another host", redactQuery(u)))
+		return nil, fmt.Errorf("its URL %s is on another host", redactQuery(u))
 	}
-	var m *resourceMetadata
-	err = retry(ctx, func() (bool, error) {
-		m, err = getJSON[resourceMetadata](ctx, c, u)
-		return err != nil && mayPass(err), err
-	})
-	if err != nil {
-		return fail(err)
-	}
+	u.User = nil // net/http would send it
+	return u, nil
+}
+
+func (m *resourceMetadata) check(app App) error {
 	if err := covers(m.Resource, app); err != nil {
-		return fail(err)
+		return err
 	}
 	if len(m.AuthorizationServers) == 0 {
-		return fail(errors.New("it names no authorization server"))
+		return errors.New("it names no authorization server")
 	}
-	return m, nil
+	return nil
+}
+
+// maxURL bounds the URLs of documents: they go into the address of the login page,
+// which a terminal shows and a command of the system opens.
+const maxURL = 2 << 10
+
+// documentURL reads a URL of a document: https, or http to loopback, without a user
+// and a fragment (RFC 9728 §1.2, RFC 6749 §3.1).
+func documentURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := OriginOf(u); err != nil {
+		return nil, err
+	}
+	if u.User != nil || strings.Contains(raw, "#") || len(raw) > maxURL {
+		return nil, errors.New("a URL with a user or a fragment, or a long one")
+	}
+	return u, nil
 }
 
 // covers checks that the resource identifier stands for app's origin and path
 // (RFC 9728 §3.3). The documents show it with and without a trailing slash.
 func covers(resource string, app App) error {
-	r, err := url.Parse(resource)
-	if err != nil || r.Host == "" {
+	r, err := documentURL(resource)
+	if err != nil {
 		return fmt.Errorf("resource %q is no URL", cut(resource))
 	}
 	if !sameOrigin(r, app.Origin.URL()) {
@@ -75,8 +109,9 @@ func (c *Client) authorizationServer(app App, m *resourceMetadata) (*url.URL, er
 	if !strings.Contains(raw, "://") {
 		raw = "https://" + raw
 	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+	// No query (RFC 8414 §2), and no path that leads its document elsewhere.
+	u, err := documentURL(raw)
+	if err != nil || u.Scheme != "https" || strings.Contains(raw, "?") || path.Clean("/"+u.Path) != "/"+strings.Trim(u.Path, "/") {
 		return nil, fmt.Errorf("authorization server %q is no https URL", cut(raw))
 	}
 	u.Host = strings.ToLower(u.Host)

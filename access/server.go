@@ -33,8 +33,7 @@ type serverMetadata struct {
 
 // server fetches and checks the metadata of the authorization server at issuer.
 func (c *Client) server(ctx context.Context, app App, issuer *url.URL) (*serverMetadata, error) {
-	u := &url.URL{Scheme: issuer.Scheme, Host: issuer.Host,
-		Path: "/.well-known/oauth-authorization-server" + strings.TrimSuffix(issuer.Path, "/")} // RFC 8414 §3.1
+	u := serverURL(issuer)
 	var m *serverMetadata
 	err := retry(ctx, func() (again bool, err error) {
 		m, err = getJSON[serverMetadata](ctx, c, u)
@@ -49,25 +48,45 @@ func (c *Client) server(ctx context.Context, app App, issuer *url.URL) (*serverM
 	return m, nil
 }
 
+// serverURL returns where the metadata of issuer is (RFC 8414 §3.1).
+func serverURL(issuer *url.URL) *url.URL {
+	return &url.URL{Scheme: issuer.Scheme, Host: issuer.Host,
+		Path: "/.well-known/oauth-authorization-server" + strings.TrimSuffix(issuer.Path, "/")}
+}
+
 func (m *serverMetadata) check(app App, issuer *url.URL) error {
 	// The issuer was seen with and without its scheme; RFC 8414 §3.3 wants it
 	// identical to the URL that was asked.
 	if !sameIssuer(m.Issuer, issuer) {
 		return fmt.Errorf("it is the document of issuer %q", cut(m.Issuer))
 	}
-	for name, raw := range map[string]string{
-		"authorization": m.AuthorizationEndpoint, "token": m.TokenEndpoint,
-		"registration": m.RegistrationEndpoint, "revocation": m.RevocationEndpoint,
+	var first *url.URL
+	for _, e := range []struct {
+		name, raw string
+		optional  bool
+	}{
+		{"authorization", m.AuthorizationEndpoint, false}, {"token", m.TokenEndpoint, false},
+		{"registration", m.RegistrationEndpoint, true}, {"revocation", m.RevocationEndpoint, true},
 	} {
-		if raw == "" && (name == "registration" || name == "revocation") {
+		if e.raw == "" && e.optional {
 			continue
 		}
-		u, err := url.Parse(raw)
-		if err != nil || u.Scheme != "https" || u.User != nil || u.Fragment != "" {
-			return fmt.Errorf("its %s endpoint %q is no https URL", name, cut(raw))
+		u, err := documentURL(e.raw)
+		// A query would stand before ours, with a resource or a redirect_uri that
+		// the server might take instead.
+		if err != nil || u.Scheme != "https" || strings.Contains(e.raw, "?") {
+			return fmt.Errorf("its %s endpoint %q is no https URL without a query", e.name, cut(e.raw))
 		}
-		if host := strings.ToLower(u.Host); host != issuer.Host && host != app.Team {
-			return fmt.Errorf("its %s endpoint is on another host, %q", name, cut(u.Host))
+		if !sameOrigin(u, issuer) && !sameOrigin(u, teamURL(app.Team, "/")) {
+			return fmt.Errorf("its %s endpoint is on another host, %q", e.name, cut(u.Host))
+		}
+		// What the person gets at the one must not be taken to the other (RFC 9700
+		// §4.4, mix-up).
+		if first == nil {
+			first = u
+		}
+		if !sameOrigin(u, first) {
+			return fmt.Errorf("its %s endpoint is not where its authorization endpoint is", e.name)
 		}
 	}
 	// An absent list has a default in RFC 8414 §2 that excludes what we need for
@@ -160,21 +179,33 @@ func (c *Client) register(ctx context.Context, app App, m *serverMetadata, resou
 			return registration{}, &OAuthError{App: app, Step: "registration", Code: e.Code, Description: cut(e.Description)}
 		}
 	}
-	got, err := decodeJSON[struct {
-		ClientID string `json:"client_id"`
-	}](resp, http.StatusOK, http.StatusCreated)
-	if err == nil && got.ClientID == "" {
-		err = errors.New("no client_id in the answer")
-	}
+	id, err := readClientID(resp)
 	if err != nil {
 		return registration{}, &DiscoveryError{Origin: app.Origin, Step: "registration", Err: err}
 	}
-	r := registration{1, m.Issuer, got.ClientID, redirectURI, c.now().UTC()}
+	r := registration{1, m.Issuer, id, redirectURI, c.now().UTC()}
 	b, err := json.Marshal(r)
 	if err != nil {
 		return registration{}, err
 	}
 	return r, c.cfg.Store.Put(ctx, registrationKey(app), b)
+}
+
+// readClientID reads the answer to a registration (RFC 7591 §3.2.1). The rest of it
+// repeats what was asked for.
+func readClientID(resp *http.Response) (string, error) {
+	got, err := decodeJSON[struct {
+		ID string `json:"client_id"`
+	}](resp, http.StatusOK, http.StatusCreated)
+	switch {
+	case err != nil:
+		return "", err
+	case got.ID == "":
+		return "", errors.New("no client_id in the answer")
+	case len(got.ID) > maxURL || strings.ContainsFunc(got.ID, func(r rune) bool { return r < ' ' || r > '~' }): // RFC 6749 A.1
+		return "", fmt.Errorf("client_id %q in the answer", cut(got.ID))
+	}
+	return got.ID, nil
 }
 
 // redirectRefused reports whether the server refused the registration for its

@@ -65,7 +65,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, t.refuse(resp, err)
 		}
 	case AnswerServiceOnly, AnswerUnauthorized, AnswerForbidden:
-		return t.final(resp, cr, answer)
+		return t.final(req, resp, cr, answer)
 	default:
 		return resp, nil
 	}
@@ -89,7 +89,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: cause, StatusCode: answer.StatusCode})
 	case AnswerServiceOnly, AnswerUnauthorized, AnswerForbidden:
-		return t.final(resp, cr, answer)
+		return t.final(req, resp, cr, answer)
 	}
 	return resp, nil
 }
@@ -137,17 +137,20 @@ func (t *transport) send(req *http.Request) (resp *http.Response, held *grant, c
 }
 
 // final tells what a 401 or 403 means, given what was presented.
-func (t *transport) final(resp *http.Response, cr Credential, a Answer) (*http.Response, error) {
+func (t *transport) final(req *http.Request, resp *http.Response, cr Credential, a Answer) (*http.Response, error) {
 	e := &RefusedError{App: cr.App, StatusCode: a.StatusCode, Detail: a.Detail}
 	switch {
 	case cr.Kind == ServiceToken && a.Kind == AnswerUnauthorized:
 		e.Cause = ServiceTokenInvalid
 	case cr.Kind == ServiceToken && a.Kind == AnswerForbidden:
 		e.Cause = ServiceTokenNotAllowed
+	case cr.Kind == ServiceToken && t.client.admitsPeople(req.Context(), cr.App.Origin, req.URL.Path):
+		// Not strict, the token would have been answered with the login. In strict
+		// mode a token that is wrong gets 401, and a 403 means not admitted.
+		e.Cause = ServiceTokenNotAllowed
 	case cr.Kind == ServiceToken:
-		// Not strict, Service Auth policies only: wrong and not admitted look
-		// alike. In strict mode a 403 means not admitted, and nothing in the
-		// answer tells the modes apart.
+		// Service Auth policies only: not strict, wrong and not admitted look alike,
+		// and nothing in the answer tells the modes apart.
 		e.Cause = ServiceTokenRefused
 	case a.Kind == AnswerServiceOnly && cr.Kind == None:
 		e.Cause = ServiceTokenRequired
