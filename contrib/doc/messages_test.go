@@ -41,6 +41,9 @@ var faults = []fault{
 	{"error: nobody logged in to HOST within 10m0s", change("person", "nothing"), `access login --timeout 1s git.example.com`},
 	{"error: the service token for HOST is wrong, expired or disabled (status 401)", change("service", "disable"), withToken + `access run ci.example.com -- true`},
 	{"error: HOST refused the service token (status 302)", nil, wrongToken + `access run git.example.com -- true`},
+	{"error: the service token is valid but no policy of HOST admits it (status 403)", func(w *scripttest.World) {
+		w.Apps["git.example.com"].Set(func(a *accesstest.App) { a.Services, a.Strict = nil, true })
+	}, withToken + `access run git.example.com -- true`},
 	{"error: HOST admits service tokens only, and there is none for it", nil, `access login ci.example.com`},
 	{"error: login to HOST was denied", change("person", "refuse"), `access login oauth.example.com`},
 	{"error: HOST does not accept the session that it issued", change("binding-cookie", "git.example.com", "on"), `access login git.example.com`},
