@@ -1,0 +1,80 @@
+// Defences takes the defences behind the threat model's promises away, one after the other, and runs the tests that the model
+// names for them: each must fail.
+//
+//	make defences
+//	go run ./contrib/defences --only 'redirect|TestTeamIsPinned'
+//
+// It works on a copy of the tree. It prints a table in Markdown: the promise, what was taken away, the tests that failed; and ends
+// with an error if a test passed all the same.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/gitaccess/gitaccess/internal/cli"
+)
+
+func main() { os.Exit(cli.Main("defences", run)) }
+
+func run(ctx context.Context, env *cli.Env) (err error) {
+	flags := flag.NewFlagSet(env.Name, flag.ContinueOnError)
+	only := flags.String("only", "", "take away only those whose promise, file or tests match `REGEXP`")
+	args, err := cli.Parse(env, flags, cli.Page{Usage: "take the defences of the threat model away, and see its tests fail"})
+	switch {
+	case err != nil:
+		return err
+	case len(args) > 0:
+		return cli.Usagef("unexpected argument %q", args[0])
+	}
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	promises, err := readPromises(".")
+	if err != nil {
+		return err
+	}
+	tree, err := copyTree(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tree)) }()
+
+	fmt.Fprint(env.Stdout, "| promise | taken away | failed |\n|---|---|---|\n")
+	tried, unnoticed := 0, 0
+	for _, d := range defences {
+		if !match.MatchString(strings.Join(append([]string{d.promise, d.file}, d.tests...), "\n")) {
+			continue
+		}
+		tried++
+		failed, output, err := d.try(ctx, tree)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			unnoticed++
+			env.Warn("%s: %s: %v\n%s", d.promise, d.file, err, output)
+		case len(failed) < len(d.tests):
+			unnoticed++
+			env.Warn("%s: %s: %q may go, and of %v only %v fail\n%s", d.promise, d.file, d.code, d.tests, failed, output)
+		}
+		fmt.Fprintf(env.Stdout, "| %s | %s: `%s` | %s |\n", promises.full(d.promise), d.file, firstLine(d.code), strings.Join(failed, ", "))
+	}
+	if unnoticed > 0 {
+		return fmt.Errorf("%d of %d defences could be taken away", unnoticed, tried)
+	}
+	env.Note("%d defences were taken away, and each was missed by its tests", tried)
+	return nil
+}
+
+// firstLine is for a cell of a table.
+func firstLine(code string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(code), "\n")
+	return strings.ReplaceAll(line, "|", `\|`)
+}
