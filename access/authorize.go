@@ -128,7 +128,7 @@ func (c *Client) takeOAuth(ctx context.Context, app App, s session, tok *oauth2.
 	}
 	// It goes into headers and lines of others' protocols, where a line break would
 	// begin another one (RFC 6750 §2.1).
-	if strings.ContainsFunc(tok.AccessToken, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if !visible(tok.AccessToken) {
 		return Credential{}, fmt.Errorf("access: token of %s has characters that no token has", app.Origin.Host())
 	}
 	// The answer repeats the resource, with a trailing slash [doc]; one that

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -160,4 +161,10 @@ func cut(s string) string {
 		s = s[:limit] + "…"
 	}
 	return s
+}
+
+// visible reports whether s has none but the visible characters of ASCII: what of a
+// server's goes into lines and addresses.
+func visible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"sync"
 	"time"
@@ -20,9 +19,10 @@ type grants struct {
 
 // A grant is a credential, or the attempt to obtain one.
 type grant struct {
-	done  chan struct{} // closed when cr and err are there
+	done  chan struct{} // closed when the rest is there
 	cr    Credential
 	err   error
+	left  bool // the request that was to obtain it ended first, which says nothing to others
 	until time.Time
 
 	turn chan struct{} // a token in it is the right to look into a refusal
@@ -40,9 +40,7 @@ func (g *grants) credential(ctx context.Context, u *url.URL) (*grant, Credential
 	for {
 		held, mine := g.hold(key, u)
 		if mine {
-			held.cr, held.err = g.client.Credential(ctx, u, g.policy)
-			held.until = g.client.now().Add(g.policy.Keep)
-			close(held.done)
+			g.obtain(ctx, held, u)
 			return held, held.cr, held.err
 		}
 		select {
@@ -50,16 +48,25 @@ func (g *grants) credential(ctx context.Context, u *url.URL) (*grant, Credential
 		case <-ctx.Done():
 			return nil, Credential{}, ctx.Err()
 		}
-		if errors.Is(held.err, context.Canceled) || errors.Is(held.err, context.DeadlineExceeded) {
+		if held.left {
 			if err := ctx.Err(); err != nil {
 				return nil, Credential{}, err
 			}
-			continue // it ended with the request that obtained it, which is not ours
+			continue
 		}
 		cr := held.cr
 		cr.fresh = false // by now it may have been revoked
 		return held, cr, held.err
 	}
+}
+
+// obtain fills a grant. One that its Store or Notify panics on is nobody's.
+func (g *grants) obtain(ctx context.Context, held *grant, u *url.URL) {
+	held.left = true
+	defer close(held.done)
+	held.cr, held.err = g.client.Credential(ctx, u, g.policy)
+	held.until = g.client.now().Add(g.policy.Keep)
+	held.left = held.err != nil && ctx.Err() != nil
 }
 
 // hold returns the grant of key that serves u; mine: it is new, and the caller is to
@@ -71,7 +78,7 @@ func (g *grants) hold(key string, u *url.URL) (held *grant, mine bool) {
 		select {
 		case <-held.done:
 			now := g.client.now()
-			if held.err == nil && now.Before(held.until) && held.cr.valid(now, renewAhead) &&
+			if held.err == nil && !held.left && now.Before(held.until) && held.cr.valid(now, renewAhead) &&
 				held.cr.serves(u) && !g.client.wasRejected(held.cr.token) {
 				return held, false
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gitaccess/gitaccess/access"
@@ -169,4 +170,40 @@ func TestTransportKeepsNothingFresh(t *testing.T) {
 	if errs := all(web, 1, page1); errs != nil {
 		t.Fatal(errs)
 	}
+}
+
+// A network in which all gets lost costs each of many requests one time limit, and not
+// one after the other those of all.
+func TestTransportFailsOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := access.New(&access.Config{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		errs := all(&http.Client{Transport: c.Transport(nil, access.Policy{Keep: time.Minute})}, 20, page1)
+		if took := time.Since(began); len(errs) != 20 || took > time.Minute {
+			t.Errorf("%d of 20 requests failed, after %s", len(errs), took)
+		}
+		// A request that goes away by itself is no failure of the others.
+		began = time.Now()
+		tr := c.Transport(nil, access.Policy{Keep: time.Minute})
+		var wg sync.WaitGroup
+		for limit := range 3 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(limit)) // the shortest begins
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(limit+1)*5*time.Second)
+				defer cancel()
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
+				_, err := tr.RoundTrip(req)
+				if err == nil || time.Since(began).Round(time.Second) != time.Duration(limit+1)*5*time.Second {
+					t.Errorf("%d: %v after %s", limit, err, time.Since(began))
+				}
+			})
+		}
+		wg.Wait()
+	})
 }

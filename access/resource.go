@@ -52,7 +52,7 @@ func resourceURL(app App) (*url.URL, error) {
 	if !sameOrigin(u, app.Origin.URL()) {
 		return nil, fmt.Errorf("its URL %s is on another host", redactQuery(u))
 	}
-	u.User = nil // net/http would send it
+	u.User, u.Host = nil, app.Origin.Host() // net/http would send the one, and the other as it is written
 	return u, nil
 }
 
@@ -71,7 +71,8 @@ func (m *resourceMetadata) check(app App) error {
 const maxURL = 2 << 10
 
 // documentURL reads a URL of a document: https, or http to loopback, without a user
-// and a fragment (RFC 9728 §1.2, RFC 6749 §3.1).
+// and a fragment (RFC 9728 §1.2, RFC 6749 §3.1), and in ASCII (RFC 3986 §2): what is
+// beyond it in a host is not the same to all who connect.
 func documentURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -80,8 +81,8 @@ func documentURL(raw string) (*url.URL, error) {
 	if _, err := OriginOf(u); err != nil {
 		return nil, err
 	}
-	if u.User != nil || strings.Contains(raw, "#") || len(raw) > maxURL {
-		return nil, errors.New("a URL with a user or a fragment, or a long one")
+	if u.User != nil || strings.Contains(raw, "#") || !visible(raw) || len(raw) > maxURL {
+		return nil, errors.New("no URL that a document has")
 	}
 	return u, nil
 }

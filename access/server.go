@@ -202,7 +202,7 @@ func readClientID(resp *http.Response) (string, error) {
 		return "", err
 	case got.ID == "":
 		return "", errors.New("no client_id in the answer")
-	case len(got.ID) > maxURL || strings.ContainsFunc(got.ID, func(r rune) bool { return r < ' ' || r > '~' }): // RFC 6749 A.1
+	case len(got.ID) > maxURL || !visible(got.ID): // RFC 6749 A.1, which has a space besides
 		return "", fmt.Errorf("client_id %q in the answer", cut(got.ID))
 	}
 	return got.ID, nil

@@ -132,7 +132,7 @@ func FuzzClientID(f *testing.F) {
 			}
 			return
 		}
-		if status/100 != 2 || id == "" || len(id) > 2048 || strings.ContainsFunc(id, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
+		if status/100 != 2 || id == "" || len(id) > 2048 || strings.ContainsFunc(id, func(r rune) bool { return r <= 0x20 || r > 0x7e }) {
 			t.Errorf("%d %s: %q", status, doc, id)
 		}
 		var got map[string]any
