@@ -94,9 +94,10 @@ func hasPlace(o *Options) bool {
 
 // A Client talks to one run of the program. It is not safe for concurrent use.
 type Client struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Reader
+	stop func() bool // watching ctx
 }
 
 // Start runs the program. The end of ctx ends it, and what waits for it.
@@ -121,6 +122,11 @@ func Start(ctx context.Context, path string, o *Options) (*Client, error) {
 		return nil, fmt.Errorf("pinentry: %w", err)
 	}
 	c := &Client{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	// A script that runs the program proper leaves it behind when it is ended, with our pipes still open.
+	c.stop = context.AfterFunc(ctx, func() {
+		in.Close()
+		out.Close()
+	})
 	if _, err := c.reply(); err != nil {
 		c.Close()
 		return nil, err
@@ -189,6 +195,7 @@ func (c *Client) Message(q Question) error {
 func (c *Client) Close() error {
 	io.WriteString(c.in, "BYE\n")
 	c.in.Close()
+	defer c.stop()
 	return c.cmd.Wait()
 }
 

@@ -83,9 +83,15 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-// The end of the context ends the program, and what waits for it.
+// The end of the context ends the program, and what waits for it: also where the program is a script that has left the question to another
+// one, which the signal does not reach.
 func TestContext(t *testing.T) {
-	path, log := fake(t, `exec sleep 600`)
+	t.Run("program", func(t *testing.T) { endOfContext(t, `exec sleep 600`) })
+	t.Run("script", func(t *testing.T) { endOfContext(t, `cat`) }) // until its input ends, with the script's output as its own
+}
+
+func endOfContext(t *testing.T, question string) {
+	path, log := fake(t, question)
 	ctx, cancel := context.WithCancel(t.Context())
 	c, err := Start(ctx, path, options(nil))
 	if err != nil {
