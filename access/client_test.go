@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -451,5 +452,45 @@ func TestLogout(t *testing.T) {
 	}
 	if _, err := b.get(b.client(nil), access.Policy{}, page); err == nil {
 		t.Error("still logged in")
+	}
+}
+
+// fullDisk is a Cache that takes nothing more once it is full.
+type fullDisk struct {
+	access.Cache
+	full *atomic.Bool
+}
+
+func (d fullDisk) Save(name string, b []byte) error {
+	if d.full.Load() {
+		return errors.New("no space left on device")
+	}
+	return d.Cache.Save(name, b)
+}
+
+// A session that was renewed and stored serves, also if its state folder takes no note
+// of it; a person could do nothing about it by logging in.
+func TestRenewalWithAFullDisk(t *testing.T) {
+	for name, oauth := range map[string]*accesstest.OAuth{"org token": nil, "Managed OAuth": {}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			b.app(accesstest.App{Allow: true, OAuth: oauth})
+			if _, err := b.client(nil).Credential(t.Context(), b.url(page), ask); err != nil {
+				t.Fatal(err)
+			}
+			var full atomic.Bool
+			c := b.client(func(cfg *access.Config) { cfg.Cache = fullDisk{cfg.Cache, &full} })
+			cr, err := c.Credential(t.Context(), b.url(page), ask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Reject(t.Context(), cr); err != nil {
+				t.Fatal(err)
+			}
+			full.Store(true)
+			if renewed, err := c.Credential(t.Context(), b.url(page), access.Policy{}); err != nil || renewed.Token().Equal(cr.Token()) {
+				t.Errorf("%v, the same token: %v", err, renewed.Token().Equal(cr.Token()))
+			}
+		})
 	}
 }

@@ -76,7 +76,10 @@ func (c *Client) saveSession(ctx context.Context, app App, s session) error {
 	if err := c.cfg.Store.Put(context.WithoutCancel(ctx), app.sessionKey(), b); err != nil {
 		return fmt.Errorf("access: store the session of %s: %w", app.Origin.Host(), err)
 	}
-	return c.updateHost(ctx, app.Origin, func(r *hostRecord) { r.Checked = c.now().UTC() })
+	if err := c.updateHost(ctx, app.Origin, func(r *hostRecord) { r.Checked = c.now().UTC() }); err != nil {
+		c.log.Warn("session stored, but not noted as checked", "host", app.Origin.Host(), "err", err)
+	}
+	return nil
 }
 
 // orgSession is the Store's form of a team's org token, which opens new
