@@ -133,13 +133,19 @@ func (w *loginWait) readAddress(ctx context.Context, problem error) (string, err
 	if w.lines == nil {
 		w.lines = bufio.NewReader(io.LimitReader(w.stdin, 1<<20))
 	}
+	return readLine(ctx, w.lines)
+}
+
+// readLine reads a line, the last of which may have no end. When ctx ends first, the read is left behind: it cannot be taken back, and the
+// program ends soon.
+func readLine(ctx context.Context, r *bufio.Reader) (string, error) {
 	type result struct {
 		line string
 		err  error
 	}
 	got := make(chan result, 1)
-	go func() { // a read cannot be taken back; the program ends soon after ctx
-		line, err := w.lines.ReadString('\n')
+	go func() {
+		line, err := r.ReadString('\n')
 		if strings.TrimSpace(line) != "" {
 			err = nil
 		}

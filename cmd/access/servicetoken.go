@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -152,8 +153,11 @@ func readServiceToken(ctx context.Context, env *cli.Env, id, file string) (strin
 	var none access.Secret
 	if id == "" {
 		line, err := term.ReadLine(ctx, "client id: ")
+		if errors.Is(err, term.ErrNoTerminal) {
+			return "", none, cli.Usagef("--client-id is missing")
+		}
 		if err != nil {
-			return "", none, &cli.UsageError{Err: errors.New("--client-id is missing")}
+			return "", none, err
 		}
 		id = strings.TrimSpace(line)
 	}
@@ -171,11 +175,10 @@ func readServiceToken(ctx context.Context, env *cli.Env, id, file string) (strin
 		}
 		return id, access.NewSecret(strings.TrimSpace(string(typed))), nil
 	}
-	b, err := io.ReadAll(io.LimitReader(env.Stdin, 64<<10))
-	if err != nil {
+	line, err := readLine(ctx, bufio.NewReader(io.LimitReader(env.Stdin, 64<<10)))
+	if err != nil && !errors.Is(err, io.EOF) {
 		return "", none, err
 	}
-	line, _, _ := strings.Cut(string(b), "\n")
 	return id, access.NewSecret(strings.TrimSpace(line)), nil
 }
 
