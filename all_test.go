@@ -48,6 +48,11 @@ var programModules = []string{
 	"rsc.io/qr",                    // login addresses for a phone's camera
 }
 
+// releaseModules make a release, and are in no program.
+var releaseModules = []string{
+	"github.com/CycloneDX/cyclonedx-go", // bills of materials
+}
+
 // testModules are for tests and their servers alone.
 var testModules = []string{
 	"github.com/coder/websocket", // an independent peer for frames
@@ -240,13 +245,17 @@ func TestModules(t *testing.T) {
 		}
 		return best
 	}
-	inPrograms, inTests := map[string]bool{}, map[string]bool{}
+	inPrograms, inRelease, inTests := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, goos := range systems {
 		for _, p := range packages(t, goos) {
 			for _, imp := range p.Imports {
-				if m := moduleOf(imp); m != "" && testSupport(p.short()) {
+				switch m := moduleOf(imp); {
+				case m == "":
+				case testSupport(p.short()):
 					inTests[m] = true
-				} else if m != "" {
+				case within(p.short(), "contrib/release"):
+					inRelease[m] = true
+				default:
 					inPrograms[m] = true
 				}
 			}
@@ -258,15 +267,22 @@ func TestModules(t *testing.T) {
 		}
 	}
 	for m := range inPrograms {
+		delete(inRelease, m)
+		delete(inTests, m)
+	}
+	for m := range inRelease {
 		delete(inTests, m)
 	}
 	if diff := cmp.Diff(sorted(programModules), slices.Sorted(maps.Keys(inPrograms))); diff != "" {
 		t.Errorf("modules of programs (-list +used):\n%s", diff)
 	}
+	if diff := cmp.Diff(sorted(releaseModules), slices.Sorted(maps.Keys(inRelease))); diff != "" {
+		t.Errorf("modules of contrib/release (-list +used):\n%s", diff)
+	}
 	if diff := cmp.Diff(sorted(testModules), slices.Sorted(maps.Keys(inTests))); diff != "" {
 		t.Errorf("modules of tests (-list +used):\n%s", diff)
 	}
-	if diff := cmp.Diff(sorted(append(slices.Clone(programModules), testModules...)), sorted(direct)); diff != "" {
+	if diff := cmp.Diff(sorted(slices.Concat(programModules, releaseModules, testModules)), sorted(direct)); diff != "" {
 		t.Errorf("direct requirements in go.mod (-used +required):\n%s", diff)
 	}
 }

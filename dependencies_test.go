@@ -61,7 +61,7 @@ func TestDependencyPage(t *testing.T) {
 		}
 	}
 	for _, m := range modules(t) {
-		if m.Main || m.Indirect || !slices.Contains(append(slices.Clone(programModules), testModules...), m.Path) {
+		if m.Main || m.Indirect || !slices.Contains(slices.Concat(programModules, releaseModules, testModules), m.Path) {
 			continue
 		}
 		r := row{Version: m.Version, Released: told[m.Path].Released, Licence: licenceOf(t, m.Dir)}
@@ -78,6 +78,8 @@ func TestDependencyPage(t *testing.T) {
 		switch {
 		case strings.HasPrefix(m, "github.com/go-git/"):
 			want = "In a package, and in no program"
+		case slices.Contains(releaseModules, m):
+			want = "In what makes a release"
 		case slices.Contains(testModules, m):
 			want = "In tests and their servers"
 		}

@@ -17,6 +17,9 @@ require (
 	rsc.io/qr v0.2.0
 )
 
+// What makes a release.
+require github.com/CycloneDX/cyclonedx-go v0.12.0
+
 // Tests and their servers.
 require (
 	github.com/coder/websocket v1.8.15

@@ -13,24 +13,35 @@ import (
 	"strings"
 )
 
-// archive writes the archive for p and returns its name: a zip for Windows, whose
-// Explorer opens nothing else by itself on every release, a tarball elsewhere.
-// Owners, times and order are fixed.
-func (r *release) archive(p platform, files []file) (string, error) {
-	folder := fmt.Sprintf("gitaccess_%s_%s", r.number(), p.label())
+// An archive that is written.
+type archive struct {
+	Name, Sum string
+	folder    string   // the one inside
+	programs  []string // their names
+}
+
+// archive writes the archive for p: a zip for Windows, whose Explorer opens nothing
+// else by itself on every release, a tarball elsewhere. Owners, times and order are
+// fixed.
+func (r *release) archive(p platform, programs []program, files []file) (archive, error) {
+	a := archive{folder: fmt.Sprintf("gitaccess_%s_%s", r.number(), p.label())}
+	for _, p := range programs {
+		a.programs = append(a.programs, p.name)
+	}
 	var b bytes.Buffer
 	var err error
-	name := folder + ".tar.gz"
 	if p.os == "windows" {
-		name = folder + ".zip"
-		err = r.zip(&b, folder, files)
+		a.Name = a.folder + ".zip"
+		err = r.zip(&b, a.folder, files)
 	} else {
-		err = r.tarball(&b, folder, files)
+		a.Name = a.folder + ".tar.gz"
+		err = r.tarball(&b, a.folder, files)
 	}
+	a.Sum = fmt.Sprintf("%x", sha256.Sum256(b.Bytes()))
 	if err != nil {
-		return "", err
+		return a, err
 	}
-	return name, r.write(name, b.Bytes())
+	return a, r.write(a.Name, b.Bytes())
 }
 
 func (r *release) write(name string, b []byte) error {
@@ -84,19 +95,11 @@ func (r *release) checksums() error {
 	}
 	var sums strings.Builder
 	for _, e := range entries {
-		sum, err := r.sum(e.Name())
+		b, err := os.ReadFile(filepath.Join(r.out, e.Name()))
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&sums, "%s  %s\n", sum, e.Name())
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(b), e.Name())
 	}
 	return r.write("SHA256SUMS", []byte(sums.String()))
-}
-
-func (r *release) sum(name string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(r.out, name))
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(b)), nil
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -18,6 +20,35 @@ type file struct {
 	mode    fs.FileMode
 }
 
+// A program has what the Go command recorded in it.
+type program struct {
+	file
+	info *debug.BuildInfo
+}
+
+func readPrograms(bin string) ([]program, error) {
+	entries, err := os.ReadDir(bin)
+	if err != nil {
+		return nil, err
+	}
+	var programs []program
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(bin, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		info, err := buildinfo.Read(bytes.NewReader(b))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name(), err)
+		}
+		programs = append(programs, program{file{e.Name(), b, 0o755}, info})
+	}
+	if len(programs) == 0 {
+		return nil, fmt.Errorf("no programs in %s", bin)
+	}
+	return programs, nil
+}
+
 // extras are what goes beside the programs.
 type extras struct {
 	manual     []file // man1/access.1
@@ -26,64 +57,40 @@ type extras struct {
 	documents  []file // README.md
 }
 
-// readExtras reads what stands beside the programs. A release without manual pages
-// or completions is none.
+// readExtras reads what stands beside the programs. A release that lacks any of it
+// is none.
 func readExtras(tree string) (*extras, error) {
 	x := &extras{}
-	pages, err := filepath.Glob(filepath.Join(tree, "contrib", "man", "*.[1-8]"))
+	type source struct {
+		to         *[]file
+		name, from string
+	}
+	sources := []source{
+		{&x.completion, "bash-completion/completions/access", "contrib/completion/access.bash"},
+		{&x.completion, "fish/vendor_completions.d/access.fish", "contrib/completion/access.fish"},
+		{&x.completion, "zsh/site-functions/_access", "contrib/completion/_access"},
+		{&x.powershell, "completion/access.ps1", "contrib/completion/access.ps1"},
+		{&x.documents, "CHANGELOG.md", "CHANGELOG.md"},
+		{&x.documents, "LICENSE", "LICENSE"},
+		{&x.documents, "README.md", "README.md"},
+		{&x.documents, "SECURITY.md", "SECURITY.md"},
+	}
+	pages, err := fs.Glob(os.DirFS(tree), "contrib/man/*.[1-8]")
 	if err != nil {
 		return nil, err
 	}
-	for _, page := range pages {
-		b, err := os.ReadFile(page)
-		if err != nil {
-			return nil, err
-		}
-		name := filepath.Base(page)
-		x.manual = append(x.manual, file{"man" + name[len(name)-1:] + "/" + name, b, 0o644})
-	}
-	completions := filepath.Join(tree, "contrib", "completion")
-	err = filepath.WalkDir(completions, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(p)
-		if err != nil {
-			return err
-		}
-		name := d.Name()
-		switch ext := path.Ext(name); {
-		case ext == ".go" || ext == ".md":
-		case ext == ".bash":
-			x.completion = append(x.completion, file{"bash-completion/completions/" + strings.TrimSuffix(name, ext), b, 0o644})
-		case ext == ".zsh":
-			x.completion = append(x.completion, file{"zsh/site-functions/_" + strings.TrimPrefix(strings.TrimSuffix(name, ext), "_"), b, 0o644})
-		case ext == "" && strings.HasPrefix(name, "_"):
-			x.completion = append(x.completion, file{"zsh/site-functions/" + name, b, 0o644})
-		case ext == ".fish":
-			x.completion = append(x.completion, file{"fish/vendor_completions.d/" + name, b, 0o644})
-		case ext == ".ps1":
-			x.powershell = append(x.powershell, file{"completion/" + name, b, 0o644})
-		default:
-			return fmt.Errorf("no shell is known for %s", p)
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if len(x.manual) == 0 {
+	if len(pages) == 0 {
 		return nil, errors.New("contrib/man has no manual pages")
 	}
-	if len(x.completion) == 0 {
-		return nil, errors.New("contrib/completion has no completions")
+	for _, page := range pages {
+		sources = append(sources, source{&x.manual, "man" + page[len(page)-1:] + "/" + filepath.Base(page), page})
 	}
-	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"} {
-		b, err := os.ReadFile(filepath.Join(tree, name))
+	for _, s := range sources {
+		b, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(s.from)))
 		if err != nil {
 			return nil, err
 		}
-		x.documents = append(x.documents, file{name, b, 0o644})
+		*s.to = append(*s.to, file{s.name, b, 0o644})
 	}
 	return x, nil
 }
@@ -96,51 +103,29 @@ func (x *extras) with(document file) *extras {
 }
 
 // layout returns the files of an archive for p, sorted.
-func (r *release) layout(p platform, bin string, x *extras) ([]file, error) {
-	programs, err := readPrograms(bin)
-	if err != nil {
-		return nil, err
-	}
+func layout(p platform, programs []program, x *extras) []file {
 	if p.os == "windows" {
-		files := slices.Concat(programs, x.powershell, x.documents)
-		return sorted(files), nil
+		return sorted(filesOf(programs), x.powershell, x.documents)
 	}
-	var files []file
-	for _, f := range programs {
-		files = append(files, file{"bin/" + f.name, f.content, f.mode})
-	}
-	for _, f := range x.manual {
-		files = append(files, file{"share/man/" + f.name, f.content, f.mode})
-	}
-	for _, f := range x.completion {
-		files = append(files, file{"share/" + f.name, f.content, f.mode})
-	}
-	for _, f := range x.documents {
-		files = append(files, file{"share/doc/gitaccess/" + f.name, f.content, f.mode})
-	}
-	return sorted(files), nil
+	return sorted(under("bin/", filesOf(programs)), under("share/man/", x.manual), under("share/", x.completion), under("share/doc/gitaccess/", x.documents))
 }
 
-func sorted(files []file) []file {
-	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
+func filesOf(programs []program) []file {
+	var files []file
+	for _, p := range programs {
+		files = append(files, p.file)
+	}
 	return files
 }
 
-func readPrograms(bin string) ([]file, error) {
-	entries, err := os.ReadDir(bin)
-	if err != nil {
-		return nil, err
+func under(folder string, files []file) []file {
+	files = slices.Clone(files)
+	for i := range files {
+		files[i].name = folder + files[i].name
 	}
-	var files []file
-	for _, e := range entries {
-		b, err := os.ReadFile(filepath.Join(bin, e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file{e.Name(), b, 0o755})
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("no programs in %s", bin)
-	}
-	return files, nil
+	return files
+}
+
+func sorted(lists ...[]file) []file {
+	return slices.SortedFunc(slices.Values(slices.Concat(lists...)), func(a, b file) int { return strings.Compare(a.name, b.name) })
 }

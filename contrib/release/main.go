@@ -4,8 +4,8 @@
 // can slip in, and then builds all of it again, with an empty build cache in another
 // folder, and compares.
 //
-//	go run ./contrib/release            the commit at HEAD
-//	go run ./contrib/release -once      without the second build
+//	go run ./contrib/release                     into dist/
+//	go run ./contrib/release -only linux/amd64   for one system
 //
 // The time of everything is that of the commit; SOURCE_DATE_EPOCH overrides it
 // (https://reproducible-builds.org/specs/source-date-epoch/). The version is the
@@ -40,23 +40,19 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("release", flag.ContinueOnError)
 	out := flags.String("o", "dist", "write to the `FOLDER`, which is emptied first")
-	commit := flags.String("commit", "HEAD", "release the `COMMIT`")
-	once := flags.Bool("once", false, "do not build a second time")
-	only := flags.String("only", "", "only these `SYSTEMS`, such as linux/amd64,windows/arm64")
-	formats := flags.String("packages", "deb,rpm,apk", "make these `PACKAGES`")
+	only := flags.String("only", "", "only for these `SYSTEMS`, such as linux/amd64,windows/arm64")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	r := &release{repository: ".", formats: split(*formats)}
+	r := &release{platforms: platforms}
 	// Once: people commit while the first build runs.
 	var err error
-	if r.commit, err = r.output(ctx, r.repository, "git", "rev-parse", "--verify", *commit+"^{commit}"); err != nil {
+	if r.commit, err = r.output(ctx, "", "git", "rev-parse", "HEAD"); err != nil {
 		return err
 	}
-	for _, p := range platforms {
-		if list := split(*only); len(list) == 0 || slices.Contains(list, p.String()) {
-			r.platforms = append(r.platforms, p)
-		}
+	if *only != "" {
+		list := strings.Split(*only, ",")
+		r.platforms = slices.DeleteFunc(slices.Clone(platforms), func(p platform) bool { return !slices.Contains(list, p.String()) })
 	}
 	if len(r.platforms) == 0 {
 		return fmt.Errorf("none of %q is a system that is released", *only)
@@ -70,22 +66,8 @@ func run(ctx context.Context, args []string) error {
 	if err := r.make(ctx, made, ""); err != nil {
 		return err
 	}
-	if !*once {
-		cache, err := os.MkdirTemp("", "release-cache-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(cache)
-		again := filepath.Join(cache, "again")
-		if err := os.Mkdir(again, 0o755); err != nil {
-			return err
-		}
-		if err := r.make(ctx, again, filepath.Join(cache, "go-build")); err != nil {
-			return fmt.Errorf("second build: %w", err)
-		}
-		if err := compare(made, again); err != nil {
-			return err
-		}
+	if err := r.repeat(ctx, made); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(*out); err != nil {
 		return err
@@ -96,8 +78,21 @@ func run(ctx context.Context, args []string) error {
 	return os.Chmod(*out, 0o755)
 }
 
-func split(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+// repeat makes all of it again and compares.
+func (r *release) repeat(ctx context.Context, made string) error {
+	work, err := os.MkdirTemp("", "release-again-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	again := filepath.Join(work, "dist")
+	if err := os.Mkdir(again, 0o755); err != nil {
+		return err
+	}
+	if err := r.make(ctx, again, filepath.Join(work, "go-build")); err != nil {
+		return fmt.Errorf("second build: %w", err)
+	}
+	return compare(made, again)
 }
 
 type platform struct{ os, arch string }
@@ -118,16 +113,13 @@ var platforms = []platform{
 
 // A release is made of one commit.
 type release struct {
-	repository string
-	commit     string // its hash
-	platforms  []platform
-	formats    []string
+	commit    string // its hash
+	platforms []platform
 
 	tree    string // a clone at the commit
 	cache   string // of the Go command; "": its own
 	time    time.Time
-	version string   // "v1.2.3"
-	windows []string // programs for it
+	version string // "v1.2.3"
 	out     string
 }
 
@@ -146,31 +138,28 @@ func (r *release) make(ctx context.Context, out, cache string) error {
 	if err != nil {
 		return err
 	}
-	archives := map[platform]string{}
+	archives := map[platform]archive{}
 	for _, p := range r.platforms {
 		bin := filepath.Join(work, "bin-"+p.label())
-		if err := r.build(ctx, p, bin); err != nil {
+		programs, err := r.build(ctx, p, bin)
+		if err != nil {
 			return err
 		}
-		notices, err := r.notices(ctx, bin)
+		notices, err := r.notices(ctx, programs)
 		if err != nil {
 			return err
 		}
 		extras := extras.with(notices)
-		files, err := r.layout(p, bin, extras)
+		a, err := r.archive(p, programs, layout(p, programs, extras))
 		if err != nil {
 			return err
 		}
-		name, err := r.archive(p, files)
-		if err != nil {
-			return err
-		}
-		archives[p] = name
-		if err := r.bill(name, bin); err != nil {
+		archives[p] = a
+		if err := r.bill(a.folder, programs); err != nil {
 			return err
 		}
 		if p.os == "linux" {
-			if err := r.packages(ctx, p, bin, extras, filepath.Join(work, "package-"+p.arch)); err != nil {
+			if err := r.packages(ctx, p, programs, extras, filepath.Join(work, "package-"+p.arch)); err != nil {
 				return err
 			}
 		}
@@ -184,7 +173,7 @@ func (r *release) make(ctx context.Context, out, cache string) error {
 
 // checkout clones the repository at the commit and reads its time and version.
 func (r *release) checkout(ctx context.Context) error {
-	source, err := r.output(ctx, r.repository, "git", "rev-parse", "--show-toplevel")
+	source, err := r.output(ctx, "", "git", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return err
 	}
@@ -210,32 +199,27 @@ func (r *release) checkout(ctx context.Context) error {
 
 // build builds the programs for p into bin, and learns the version that the Go
 // command gives them.
-func (r *release) build(ctx context.Context, p platform, bin string) error {
+func (r *release) build(ctx context.Context, p platform, bin string) ([]program, error) {
 	cmd := r.command(ctx, r.tree, "go", "build", "-trimpath", "-buildvcs=true", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", bin+string(filepath.Separator), "./cmd/...")
 	cmd.Env = append(cmd.Env, "GOOS="+p.os, "GOARCH="+p.arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building for %s: %w\n%s", p, err, out)
+		return nil, fmt.Errorf("building for %s: %w\n%s", p, err, out)
 	}
-	version, err := versionOf(bin)
+	programs, err := readPrograms(bin)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	version := programs[0].info.Main.Version
 	if strings.Contains(version, "+dirty") || r.version != "" && r.version != version {
-		return fmt.Errorf("the programs for %s are of version %q, the others of %q", p, version, r.version)
+		return nil, fmt.Errorf("the programs for %s are of version %q, the others of %q", p, version, r.version)
 	}
 	r.version = version
-	if p.os == "windows" {
-		programs, err := readPrograms(bin)
-		if err != nil {
-			return err
-		}
-		r.windows = nil
-		for _, f := range programs {
-			r.windows = append(r.windows, f.name)
-		}
-	}
-	return nil
+	return programs, nil
 }
+
+// settings are those of the Go command that change what it builds, at their
+// defaults: an empty variable would leave them to the user's `go env -w`.
+var settings = []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly", "GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off"}
 
 // command is one with an environment that does not change what is built.
 func (r *release) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
@@ -243,13 +227,9 @@ func (r *release) command(ctx context.Context, dir, name string, args ...string)
 	cmd.Dir = dir
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		switch name {
-		case "GOFLAGS", "GOEXPERIMENT", "GOAMD64", "GOARM64", "GOOS", "GOARCH", "GOFIPS140", "GIT_DIR", "GIT_WORK_TREE":
-			return true
-		}
-		return false
+		return slices.Contains([]string{"GOOS", "GOARCH", "GOEXPERIMENT", "GIT_DIR", "GIT_WORK_TREE"}, name)
 	})
-	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOWORK=off", "TZ=UTC", "LC_ALL=C")
+	cmd.Env = append(append(cmd.Env, settings...), "TZ=UTC", "LC_ALL=C")
 	if r.cache != "" {
 		cmd.Env = append(cmd.Env, "GOCACHE="+r.cache)
 	}

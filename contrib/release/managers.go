@@ -3,34 +3,23 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
+	"slices"
 	"text/template"
 )
 
-// managers writes what Homebrew, Scoop and Nix install the archives by.
-func (r *release) managers(archives map[platform]string) error {
-	sums := map[string]string{}
-	names := map[string]string{}
-	for p, name := range archives {
-		sum, err := r.sum(name)
-		if err != nil {
-			return err
-		}
-		sums[p.String()], names[p.String()] = sum, name
+// managers writes what Homebrew, Scoop and Nix install the archives by, where there
+// are all of them.
+func (r *release) managers(archives map[platform]archive) error {
+	list := map[string]archive{}
+	for p, a := range archives {
+		list[p.String()] = a
 	}
-	data := map[string]any{
-		"Version": r.number(), "Homepage": homepage, "Synopsis": synopsis, "Sum": sums, "Name": names,
-		"Base": homepage + "/releases/download/" + r.version + "/",
-	}
-	has := func(list ...string) bool {
-		for _, p := range list {
-			if sums[p] == "" {
-				return false
-			}
-		}
-		return true
+	base := homepage + "/releases/download/" + r.version + "/"
+	has := func(platforms ...string) bool {
+		return !slices.ContainsFunc(platforms, func(p string) bool { return list[p].Name == "" })
 	}
 	if has("darwin/amd64", "darwin/arm64", "linux/amd64", "linux/arm64") {
+		data := map[string]any{"Version": r.number(), "Homepage": homepage, "Synopsis": synopsis, "Base": base, "Archives": list}
 		for name, text := range map[string]string{"gitaccess.rb": homebrew, "gitaccess.nix": nix} {
 			var b bytes.Buffer
 			if err := template.Must(template.New(name).Parse(text)).Execute(&b, data); err != nil {
@@ -42,7 +31,7 @@ func (r *release) managers(archives map[platform]string) error {
 		}
 	}
 	if has("windows/amd64", "windows/arm64") {
-		return r.scoop(names, sums)
+		return r.scoop(base, list["windows/amd64"], list["windows/arm64"])
 	}
 	return nil
 }
@@ -56,23 +45,23 @@ const homebrew = `class Gitaccess < Formula
 
   on_macos do
     on_intel do
-      url "{{.Base}}{{index .Name "darwin/amd64"}}"
-      sha256 "{{index .Sum "darwin/amd64"}}"
+      url "{{.Base}}{{(index .Archives "darwin/amd64").Name}}"
+      sha256 "{{(index .Archives "darwin/amd64").Sum}}"
     end
     on_arm do
-      url "{{.Base}}{{index .Name "darwin/arm64"}}"
-      sha256 "{{index .Sum "darwin/arm64"}}"
+      url "{{.Base}}{{(index .Archives "darwin/arm64").Name}}"
+      sha256 "{{(index .Archives "darwin/arm64").Sum}}"
     end
   end
 
   on_linux do
     on_intel do
-      url "{{.Base}}{{index .Name "linux/amd64"}}"
-      sha256 "{{index .Sum "linux/amd64"}}"
+      url "{{.Base}}{{(index .Archives "linux/amd64").Name}}"
+      sha256 "{{(index .Archives "linux/amd64").Sum}}"
     end
     on_arm do
-      url "{{.Base}}{{index .Name "linux/arm64"}}"
-      sha256 "{{index .Sum "linux/arm64"}}"
+      url "{{.Base}}{{(index .Archives "linux/arm64").Name}}"
+      sha256 "{{(index .Archives "linux/arm64").Sum}}"
     end
   end
 
@@ -99,20 +88,20 @@ const nix = `# nix-build -E 'with import <nixpkgs> {}; callPackage ./gitaccess.n
 let
   sources = {
     x86_64-linux = {
-      name = "{{index .Name "linux/amd64"}}";
-      sha256 = "{{index .Sum "linux/amd64"}}";
+      name = "{{(index .Archives "linux/amd64").Name}}";
+      sha256 = "{{(index .Archives "linux/amd64").Sum}}";
     };
     aarch64-linux = {
-      name = "{{index .Name "linux/arm64"}}";
-      sha256 = "{{index .Sum "linux/arm64"}}";
+      name = "{{(index .Archives "linux/arm64").Name}}";
+      sha256 = "{{(index .Archives "linux/arm64").Sum}}";
     };
     x86_64-darwin = {
-      name = "{{index .Name "darwin/amd64"}}";
-      sha256 = "{{index .Sum "darwin/amd64"}}";
+      name = "{{(index .Archives "darwin/amd64").Name}}";
+      sha256 = "{{(index .Archives "darwin/amd64").Sum}}";
     };
     aarch64-darwin = {
-      name = "{{index .Name "darwin/arm64"}}";
-      sha256 = "{{index .Sum "darwin/arm64"}}";
+      name = "{{(index .Archives "darwin/arm64").Name}}";
+      sha256 = "{{(index .Archives "darwin/arm64").Sum}}";
     };
   };
   system = stdenvNoCC.hostPlatform.system;
@@ -150,29 +139,24 @@ stdenvNoCC.mkDerivation {
 `
 
 // https://github.com/ScoopInstaller/Scoop/wiki/App-Manifests
-func (r *release) scoop(names, sums map[string]string) error {
+func (r *release) scoop(base string, amd64, arm64 archive) error {
 	type build struct {
 		URL        string `json:"url"`
 		Hash       string `json:"hash"`
 		ExtractDir string `json:"extract_dir"`
 	}
 	manifest := struct {
-		Version      string           `json:"version"`
-		Description  string           `json:"description"`
-		Homepage     string           `json:"homepage"`
-		License      string           `json:"license"`
-		Suggest      map[string]any   `json:"suggest"`
-		Architecture map[string]build `json:"architecture"`
-		Bin          []string         `json:"bin"`
+		Version      string            `json:"version"`
+		Description  string            `json:"description"`
+		Homepage     string            `json:"homepage"`
+		License      string            `json:"license"`
+		Suggest      map[string]string `json:"suggest"`
+		Architecture map[string]build  `json:"architecture"`
+		Bin          []string          `json:"bin"`
 	}{
-		Version: r.number(), Description: synopsis, Homepage: homepage, License: "Apache-2.0",
-		Suggest: map[string]any{"git": "git"}, Architecture: map[string]build{}, Bin: r.windows,
-	}
-	for arch, scoop := range map[string]string{"amd64": "64bit", "arm64": "arm64"} {
-		name := names["windows/"+arch]
-		manifest.Architecture[scoop] = build{
-			URL: homepage + "/releases/download/" + r.version + "/" + name, Hash: sums["windows/"+arch], ExtractDir: strings.TrimSuffix(name, ".zip"),
-		}
+		Version: r.number(), Description: synopsis, Homepage: homepage, License: "Apache-2.0", Suggest: map[string]string{"git": "git"},
+		Architecture: map[string]build{"64bit": {base + amd64.Name, amd64.Sum, amd64.folder}, "arm64": {base + arm64.Name, arm64.Sum, arm64.folder}},
+		Bin:          amd64.programs,
 	}
 	b, err := json.MarshalIndent(manifest, "", "    ")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,24 +15,16 @@ import (
 
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([-.].*)?$`)
 
-// notices returns the licences of all modules in the programs of a folder, which
+// notices returns the licences of all modules in the programs, which
 // most of them want to be passed on with the programs.
-func (r *release) notices(ctx context.Context, bin string) (file, error) {
-	infos, err := buildInfos(bin)
-	if err != nil {
-		return file{}, err
-	}
+func (r *release) notices(ctx context.Context, programs []program) (file, error) {
 	used := map[string]bool{}
-	for _, info := range infos {
-		for _, m := range info.Deps {
+	for _, p := range programs {
+		for _, m := range p.info.Deps {
 			used[m.Path+"@"+m.Version] = true
 		}
 	}
-	var modules []string
-	for m := range used {
-		modules = append(modules, m)
-	}
-	slices.Sort(modules)
+	modules := slices.Sorted(maps.Keys(used))
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "The programs of gitaccess %s contain the Go standard library and these modules:\n\n", r.version)
 	for _, m := range modules {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -54,7 +55,7 @@ type nfpmConfig struct {
 type nfpmContent struct {
 	Src      string   `json:"src,omitempty"`
 	Dst      string   `json:"dst"`
-	Type     string   `json:"type,omitempty"`
+	Type     string   `json:"type,omitempty"` // what rpm knows of it: "doc", "license", "dir"
 	FileInfo fileInfo `json:"file_info"`
 }
 
@@ -64,41 +65,11 @@ type fileInfo struct {
 }
 
 // packages makes the packages for p with nfpm.
-func (r *release) packages(ctx context.Context, p platform, bin string, x *extras, work string) error {
-	for _, format := range r.formats {
-		files, err := r.packageFiles(format, bin, x)
-		if err != nil {
-			return err
-		}
+func (r *release) packages(ctx context.Context, p platform, programs []program, x *extras, work string) error {
+	for _, format := range []string{"deb", "rpm", "apk"} {
 		dir := filepath.Join(work, format)
-		config := nfpmConfig{
-			Name: "gitaccess", Arch: p.arch, Platform: "linux", VersionSchema: "none", Release: "1",
-			Maintainer: maintainer, Vendor: "gitaccess", Homepage: homepage, License: "Apache-2.0",
-			Description: synopsis + "\n" + about, MTime: r.time.Format(time.RFC3339),
-		}
-		target := ""
-		switch format {
-		case "deb":
-			config.Version, config.Section, config.Priority = debianVersion(r.number()), "vcs", "optional"
-			config.Recommends = []string{"ca-certificates", "git", "openssh-client"}
-			config.Suggests = []string{"git-lfs", "gnome-keyring"}
-			config.License = "" // copyright has it, and dpkg no such field
-			config.Deb = map[string]any{"compression": "xz"}
-			target = fmt.Sprintf("gitaccess_%s-1_%s.deb", config.Version, p.arch)
-		case "rpm":
-			config.Version = debianVersion(r.number())
-			config.Recommends = []string{"ca-certificates", "git-core", "openssh-clients"}
-			config.Description = about // the synopsis has a field of its own
-			config.RPM = map[string]any{"group": "Development/Tools", "summary": synopsis, "compression": "xz", "buildhost": "localhost"}
-			target = fmt.Sprintf("gitaccess-%s-1.%s.rpm", config.Version, map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[p.arch])
-		case "apk":
-			config.Version, config.Release = alpineVersion(r.number()), "0"
-			config.Description = synopsis // .PKGINFO has lines
-			target = fmt.Sprintf("gitaccess-%s-r0.%s.apk", config.Version, map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[p.arch])
-		default:
-			return fmt.Errorf("%q is no kind of package", format)
-		}
-		for _, f := range files {
+		config, target := r.describe(format, p)
+		for _, f := range r.packageFiles(format, programs, x) {
 			src := filepath.Join(dir, "files", filepath.FromSlash(f.name))
 			if err := os.MkdirAll(filepath.Dir(src), 0o755); err != nil {
 				return err
@@ -106,7 +77,10 @@ func (r *release) packages(ctx context.Context, p platform, bin string, x *extra
 			if err := os.WriteFile(src, f.content, f.mode); err != nil {
 				return err
 			}
-			config.Contents = append(config.Contents, nfpmContent{Src: src, Dst: "/" + f.name, FileInfo: fileInfo{uint32(f.mode), r.time.Format(time.RFC3339)}})
+			config.Contents = append(config.Contents, nfpmContent{src, "/" + f.name, contentType(format, f.name), fileInfo{uint32(f.mode), config.MTime}})
+		}
+		if format == "rpm" { // the others remove what they leave empty
+			config.Contents = append(config.Contents, nfpmContent{"", "/usr/share/doc/gitaccess", "dir", fileInfo{0o755, config.MTime}})
 		}
 		b, err := json.MarshalIndent(config, "", "  ") // JSON is YAML
 		if err != nil {
@@ -123,7 +97,7 @@ func (r *release) packages(ctx context.Context, p platform, bin string, x *extra
 		// nfpm is a tool of this machine: its own build need not be repeated.
 		tool := &release{}
 		cmd := tool.command(ctx, dir, "go", "run", nfpm, "package", "--config", name, "--packager", format, "--target", out)
-		cmd.Env = append(cmd.Env, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.time.Unix()), "NFPM_DEFAULT_OUTPUT=")
+		cmd.Env = append(cmd.Env, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.time.Unix()))
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s for %s: %w\n%s", format, p, err, text)
 		}
@@ -131,17 +105,57 @@ func (r *release) packages(ctx context.Context, p platform, bin string, x *extra
 	return nil
 }
 
-// packageFiles returns the files of a package, by their path on the system.
-func (r *release) packageFiles(format, bin string, x *extras) ([]file, error) {
-	programs, err := readPrograms(bin)
-	if err != nil {
-		return nil, err
+// describe returns what nfpm is told of a package, less its files, and the
+// package's usual name.
+func (r *release) describe(format string, p platform) (config nfpmConfig, name string) {
+	config = nfpmConfig{
+		Name: "gitaccess", Arch: p.arch, Platform: "linux", VersionSchema: "none", Release: "1",
+		Maintainer: maintainer, Vendor: "gitaccess", Homepage: homepage, License: "Apache-2.0",
+		Description: synopsis + "\n" + about, MTime: r.time.Format(time.RFC3339),
 	}
+	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[p.arch]
+	switch format {
+	case "deb":
+		config.Version, config.Section, config.Priority = debianVersion(r.number()), "vcs", "optional"
+		config.Recommends = []string{"ca-certificates", "git", "openssh-client"}
+		config.Suggests = []string{"git-lfs", "gnome-keyring"}
+		config.License = "" // copyright has it, and dpkg no such field
+		config.Deb = map[string]any{"compression": "xz"}
+		name = fmt.Sprintf("gitaccess_%s-1_%s.deb", config.Version, p.arch)
+	case "rpm":
+		config.Version = debianVersion(r.number())
+		config.Recommends = []string{"ca-certificates", "git-core", "openssh-clients"}
+		config.Description = about // the synopsis has a field of its own
+		config.RPM = map[string]any{"group": "Development/Tools", "summary": "G" + synopsis[1:], "compression": "xz", "buildhost": "localhost"}
+		name = fmt.Sprintf("gitaccess-%s-1.%s.rpm", config.Version, machine)
+	case "apk":
+		config.Version, config.Release = alpineVersion(r.number()), "0"
+		config.Description = synopsis // .PKGINFO has lines
+		name = fmt.Sprintf("gitaccess-%s-r0.%s.apk", config.Version, machine)
+	}
+	return config, assetName(name)
+}
+
+// assetName is a file's name as a release of GitHub keeps it, whose names have no "~";
+// SHA256SUMS would name others: https://docs.github.com/en/rest/releases/assets#upload-a-release-asset
+func assetName(name string) string { return strings.ReplaceAll(name, "~", ".") }
+
+// contentType is how rpm marks a file; rpmbuild would do it by its folder.
+func contentType(format, name string) string {
+	switch dir, base := path.Split(name); {
+	case format != "rpm":
+	case base == "LICENSE" || base == "NOTICES":
+		return "license"
+	case strings.HasPrefix(dir, "usr/share/doc/") || strings.HasPrefix(dir, "usr/share/man/"):
+		return "doc"
+	}
+	return ""
+}
+
+// packageFiles returns the files of a package, by their path on the system.
+func (r *release) packageFiles(format string, programs []program, x *extras) []file {
 	var files []file
 	add := func(name string, content []byte, mode fs.FileMode) { files = append(files, file{name, content, mode}) }
-	for _, f := range programs {
-		add("usr/bin/"+f.name, f.content, f.mode)
-	}
 	for _, f := range x.manual {
 		add("usr/share/man/"+f.name+".gz", r.gzip(f.content), f.mode)
 	}
@@ -165,7 +179,7 @@ func (r *release) packageFiles(format, bin string, x *extras) ([]file, error) {
 		add("usr/share/doc/gitaccess/changelog.Debian.gz", r.gzip(r.debianChangelog()), 0o644)
 		add("usr/share/lintian/overrides/gitaccess", []byte(lintianOverrides), 0o644)
 	}
-	return sorted(files), nil
+	return sorted(under("usr/bin/", filesOf(programs)), files)
 }
 
 // gzip compresses without a name and a time, as Debian's policy wants it (12.7).
@@ -245,6 +259,8 @@ License: Apache-2.0
  in the file /usr/share/common-licenses/Apache-2.0.
 `
 
-// Go links its programs statically: they start sooner, and run on every release.
-const lintianOverrides = `gitaccess: statically-linked-binary
+const lintianOverrides = `# Go links its programs statically: they start sooner, and run on every release.
+gitaccess: statically-linked-binary
+# No package of Debian's archive, where an "intent to package" is a bug to close.
+gitaccess: initial-upload-closes-no-bugs *
 `

@@ -10,10 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gitaccess/gitaccess/internal/scripttest"
@@ -42,7 +46,7 @@ func TestVersions(t *testing.T) {
 var commitTime = time.Date(2026, 11, 22, 2, 35, 17, 0, time.UTC)
 
 func testRelease(t *testing.T) *release {
-	return &release{version: "v1.2.3", time: commitTime, out: t.TempDir(), windows: []string{"access.exe", "git-credential-access.exe"}}
+	return &release{version: "v1.2.3", time: commitTime, out: t.TempDir()}
 }
 
 // An archive depends on nothing but its files and the commit's time.
@@ -52,18 +56,18 @@ func TestArchives(t *testing.T) {
 		var first []byte
 		for i := range 2 {
 			r := testRelease(t)
-			name, err := r.archive(p, files)
+			a, err := r.archive(p, nil, files)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := os.ReadFile(filepath.Join(r.out, name))
+			b, err := os.ReadFile(filepath.Join(r.out, a.Name))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if i == 0 {
 				first = b
 			} else if !bytes.Equal(first, b) {
-				t.Errorf("%s differs the second time", name)
+				t.Errorf("%s differs the second time", a.Name)
 			}
 		}
 	}
@@ -129,7 +133,7 @@ var whole = []string{
 
 // A release lacks nothing: it fails rather.
 func TestWithoutManual(t *testing.T) {
-	for _, missing := range []string{"contrib/man/access.1", "contrib/completion/", "LICENSE", "SECURITY.md"} {
+	for _, missing := range []string{"contrib/man/access.1", "contrib/completion/access.fish", "LICENSE", "SECURITY.md"} {
 		var rest []string
 		for _, name := range whole {
 			if !strings.HasPrefix(name, missing) {
@@ -140,8 +144,30 @@ func TestWithoutManual(t *testing.T) {
 			t.Errorf("a release without %s", missing)
 		}
 	}
-	if _, err := readExtras(writeTree(t, append(whole, "contrib/completion/access.ksh")...)); err == nil {
-		t.Error("a completion for an unknown shell was left out without a word")
+}
+
+// What contrib/man and contrib/completion have gets into a release, also the
+// completion for another shell.
+func TestNothingLeftOut(t *testing.T) {
+	x, err := readExtras("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	released := map[string]bool{}
+	for _, f := range slices.Concat(x.manual, x.completion, x.powershell) {
+		released[string(f.content)] = true
+	}
+	for _, dir := range []string{"../man", "../completion"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			name := filepath.Join(dir, e.Name())
+			if b, err := os.ReadFile(name); err != nil || !released[string(b)] && filepath.Ext(name) != ".go" {
+				t.Errorf("%s is in no archive (%v)", name, err)
+			}
+		}
 	}
 }
 
@@ -151,7 +177,7 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	x = x.with(file{"NOTICES", []byte("of others"), 0o644})
-	bin := writeTree(t, "access", "git-credential-access")
+	programs := []program{{file: file{"access", nil, 0o755}}, {file: file{"git-credential-access", nil, 0o755}}}
 	r := testRelease(t)
 	names := func(files []file) (names []string) {
 		for _, f := range files {
@@ -159,52 +185,49 @@ func TestLayout(t *testing.T) {
 		}
 		return names
 	}
-	unix, err := r.layout(platform{"darwin", "arm64"}, bin, x)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if diff := cmp.Diff([]string{
 		"bin/access", "bin/git-credential-access", "share/bash-completion/completions/access",
 		"share/doc/gitaccess/CHANGELOG.md", "share/doc/gitaccess/LICENSE", "share/doc/gitaccess/NOTICES", "share/doc/gitaccess/README.md", "share/doc/gitaccess/SECURITY.md",
 		"share/fish/vendor_completions.d/access.fish", "share/man/man1/access.1", "share/zsh/site-functions/_access",
-	}, names(unix)); diff != "" {
+	}, names(layout(platform{"darwin", "arm64"}, programs, x))); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
 	}
-	windows, err := r.layout(platform{"windows", "amd64"}, writeTree(t, "access.exe"), x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"CHANGELOG.md", "LICENSE", "NOTICES", "README.md", "SECURITY.md", "access.exe", "completion/access.ps1"}, names(windows)); diff != "" {
+	if diff := cmp.Diff([]string{
+		"CHANGELOG.md", "LICENSE", "NOTICES", "README.md", "SECURITY.md", "access", "completion/access.ps1", "git-credential-access",
+	}, names(layout(platform{"windows", "amd64"}, programs, x))); diff != "" {
 		t.Errorf("archive for Windows (-want +got):\n%s", diff)
-	}
-	deb, err := r.packageFiles("deb", bin, x)
-	if err != nil {
-		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{
 		"usr/bin/access", "usr/bin/git-credential-access", "usr/share/bash-completion/completions/access",
 		"usr/share/doc/gitaccess/NOTICES", "usr/share/doc/gitaccess/README.md", "usr/share/doc/gitaccess/SECURITY.md",
 		"usr/share/doc/gitaccess/changelog.Debian.gz", "usr/share/doc/gitaccess/changelog.gz", "usr/share/doc/gitaccess/copyright",
 		"usr/share/fish/vendor_completions.d/access.fish", "usr/share/lintian/overrides/gitaccess", "usr/share/man/man1/access.1.gz", "usr/share/zsh/vendor-completions/_access",
-	}, names(deb)); diff != "" {
+	}, names(r.packageFiles("deb", programs, x))); diff != "" {
 		t.Errorf("deb (-want +got):\n%s", diff)
 	}
+}
+
+// writeManagers writes an archive for each system, and what installs them.
+func writeManagers(t *testing.T, r *release) map[platform]archive {
+	t.Helper()
+	archives := map[platform]archive{}
+	for _, p := range platforms {
+		a, err := r.archive(p, []program{{file: file{"access", nil, 0o755}}}, []file{{"bin/access", []byte(p.String()), 0o755}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		archives[p] = a
+	}
+	if err := r.managers(archives); err != nil {
+		t.Fatal(err)
+	}
+	return archives
 }
 
 // The package managers are given the archives that are there, by their checksums.
 func TestManagers(t *testing.T) {
 	r := testRelease(t)
-	archives := map[platform]string{}
-	for _, p := range platforms {
-		name, err := r.archive(p, []file{{"bin/access", []byte(p.String()), 0o755}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		archives[p] = name
-	}
-	if err := r.managers(archives); err != nil {
-		t.Fatal(err)
-	}
+	writeManagers(t, r)
 	if err := r.checksums(); err != nil {
 		t.Fatal(err)
 	}
@@ -259,8 +282,122 @@ func TestManagers(t *testing.T) {
 	if err := json.Unmarshal(b, &scoop); err != nil {
 		t.Fatal(err)
 	}
-	if len(scoop.Bin) != 2 || scoop.Architecture["64bit"].ExtractDir != "gitaccess_1.2.3_windows_amd64" || scoop.Architecture["arm64"].Hash == "" {
+	if len(scoop.Bin) != 1 || scoop.Architecture["64bit"].ExtractDir != "gitaccess_1.2.3_windows_amd64" || scoop.Architecture["arm64"].Hash == "" {
 		t.Errorf("scoop: %+v", scoop)
+	}
+}
+
+// The bill of materials names everything that it says something depends on, once,
+// and all of that is below the product. It is the same whenever it is written.
+func TestBill(t *testing.T) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || len(info.Deps) == 0 {
+		t.Fatalf("the test has the build info %v", info)
+	}
+	write := func() (*release, []byte) {
+		r := testRelease(t)
+		if err := r.bill("gitaccess_1.2.3_linux_amd64", []program{{file{"access", []byte("one"), 0o755}, info}, {file{"git-credential-access", []byte("two"), 0o755}, info}}); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(r.out, "gitaccess_1.2.3_linux_amd64.cdx.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, b
+	}
+	r, b := write()
+	if _, again := write(); !bytes.Equal(b, again) {
+		t.Error("it is another one the second time")
+	}
+	var bill cyclonedx.BOM
+	if err := cyclonedx.NewBOMDecoder(bytes.NewReader(b), cyclonedx.BOMFileFormatJSON).Decode(&bill); err != nil {
+		t.Fatal(err)
+	}
+	if bill.SpecVersion != cyclonedx.SpecVersion1_6 || bill.Metadata.Timestamp != "2026-11-22T02:35:17Z" {
+		t.Errorf("CycloneDX %s of %s", bill.SpecVersion, bill.Metadata.Timestamp)
+	}
+	product := bill.Metadata.Component
+	above := map[string]bool{product.BOMRef: false} // part → whether something depends on it
+	for _, c := range slices.Concat(*product.Components, *bill.Components) {
+		if _, twice := above[c.BOMRef]; twice {
+			t.Errorf("%s stands in it twice", c.BOMRef)
+		}
+		above[c.BOMRef] = false
+	}
+	if len(above) != 1+2+1+len(info.Deps) { // the product, the programs, the standard library
+		t.Errorf("it has %d parts", len(above))
+	}
+	for _, d := range *bill.Dependencies {
+		for _, ref := range append(*d.Dependencies, d.Ref) {
+			if _, ok := above[ref]; !ok {
+				t.Errorf("nothing is said of %s", ref)
+			}
+			above[ref] = above[ref] || ref != d.Ref
+		}
+	}
+	for ref, ok := range above {
+		if !ok && ref != product.BOMRef {
+			t.Errorf("nothing depends on %s", ref)
+		}
+	}
+	if full() {
+		validate(t, filepath.Join(r.out, "gitaccess_1.2.3_linux_amd64.cdx.json"))
+	}
+}
+
+// validate holds a bill of materials to the schemas of CycloneDX, which are in the
+// module of its types.
+func validate(t *testing.T, bill string) {
+	t.Helper()
+	scripttest.Need(t, "/usr/bin/jsonschema", "python3-jsonschema")
+	module := strings.TrimSpace(runTool(t, "", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go"))
+	runTool(t, "", "/usr/bin/python3", "-c", `
+import glob, json, os, sys
+import jsonschema
+schemas = {os.path.basename(name): json.load(open(name)) for name in glob.glob(sys.argv[1] + "/*.json")}
+schema = schemas["bom-1.6.schema.json"]
+store = {"http://cyclonedx.org/schema/" + name: s for name, s in schemas.items()} | {s["$id"]: s for s in schemas.values()}
+resolver = jsonschema.RefResolver(schema["$id"], schema, store)
+jsonschema.Draft7Validator(schema, resolver=resolver).validate(json.load(open(sys.argv[2])))
+`, filepath.Join(module, "schema"), bill)
+}
+
+// A package has the version in the order of its manager, and a name that GitHub
+// does not change.
+func TestPackageNames(t *testing.T) {
+	r := testRelease(t)
+	r.version = "v1.2.3-rc.1"
+	for format, want := range map[string][2]string{
+		"deb": {"1.2.3~rc.1", "gitaccess_1.2.3.rc.1-1_arm64.deb"},
+		"rpm": {"1.2.3~rc.1", "gitaccess-1.2.3.rc.1-1.aarch64.rpm"},
+		"apk": {"1.2.3_rc1", "gitaccess-1.2.3_rc1-r0.aarch64.apk"},
+	} {
+		config, name := r.describe(format, platform{"linux", "arm64"})
+		if config.Version != want[0] || name != want[1] {
+			t.Errorf("%s is of %s, want %s", name, config.Version, want)
+		}
+	}
+}
+
+// What a user has set for all builds changes nothing in a release.
+func TestSettings(t *testing.T) {
+	env := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(env, []byte("GOAMD64=v3\nGOARM64=v9.0\nGOFLAGS=-tags=keyring_nokeyctl\nCGO_ENABLED=1\nGOFIPS140=latest\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOENV", env)
+	t.Setenv("GOOS", "windows")
+	t.Setenv("GIT_DIR", "/nonexistent")
+	for _, name := range []string{"GOAMD64", "GOARM64", "GOFLAGS", "CGO_ENABLED", "GOFIPS140"} {
+		t.Setenv(name, "")
+	}
+	r := testRelease(t)
+	got, err := r.output(t.Context(), "", "go", "env", "GOAMD64", "GOARM64", "GOFLAGS", "CGO_ENABLED", "GOFIPS140", "GOOS")
+	if want := "v1\nv8.0\n-mod=readonly\n0\noff\n" + runtime.GOOS; err != nil || got != want {
+		t.Errorf("it is built with %q, want %q (%v)", got, want, err)
+	}
+	if _, err := r.output(t.Context(), "", "git", "rev-parse", "HEAD"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -289,30 +426,16 @@ func TestManagersAreRead(t *testing.T) {
 	ruby := scripttest.Need(t, "ruby", "ruby")
 	nix := scripttest.Need(t, "nix-instantiate", "nix-bin")
 	r := testRelease(t)
-	archives := map[platform]string{}
-	for _, p := range platforms {
-		name, err := r.archive(p, []file{{"bin/access", []byte(p.String()), 0o755}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		archives[p] = name
-	}
-	if err := r.managers(archives); err != nil {
-		t.Fatal(err)
-	}
+	archives := writeManagers(t, r)
 	runTool(t, r.out, ruby, "-c", "gitaccess.rb")
 	for system, p := range map[string]platform{"x86_64-linux": {"linux", "amd64"}, "aarch64-darwin": {"darwin", "arm64"}} {
-		sum, err := r.sum(archives[p])
-		if err != nil {
-			t.Fatal(err)
-		}
 		got := runTool(t, r.out, nix, "--eval", "--strict", "--expr", `
 			let d = import ./gitaccess.nix {
 				lib = { licenses.asl20 = "Apache-2.0"; sourceTypes.binaryNativeCode = "binary"; };
 				stdenvNoCC = { hostPlatform.system = "`+system+`"; mkDerivation = a: a; };
 				fetchurl = a: a;
 			}; in "${d.version} ${d.src.url} ${d.src.sha256} ${d.meta.mainProgram}"`)
-		want := `"1.2.3 ` + homepage + "/releases/download/v1.2.3/" + archives[p] + " " + sum + ` access"` + "\n"
+		want := `"1.2.3 ` + homepage + "/releases/download/v1.2.3/" + archives[p].Name + " " + archives[p].Sum + ` access"` + "\n"
 		if got != want {
 			t.Errorf("nix: %s, want %s", got, want)
 		}
