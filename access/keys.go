@@ -30,9 +30,37 @@ const (
 // who have the clock.
 var signed = jwt.NewParser(jwt.WithValidMethods([]string{"RS256"}), jwt.WithoutClaimsValidation())
 
+// keyCache has the keys of teams in memory.
 type keyCache struct {
 	mu   sync.Mutex
 	sets map[string]teamKeys
+	turn map[string]chan struct{} // a token in one is the right to fetch the keys of that team
+}
+
+func (k *keyCache) get(team string) teamKeys {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sets[team]
+}
+
+// wait waits for the turn to fetch keys of the team, for no longer than ctx.
+func (k *keyCache) wait(ctx context.Context, team string) (done func(), err error) {
+	k.mu.Lock()
+	turn := k.turn[team]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		if k.turn == nil {
+			k.turn = make(map[string]chan struct{})
+		}
+		k.turn[team] = turn
+	}
+	k.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // teamKeys is a team's JWK set (RFC 7517), in the Cache's form.
@@ -94,7 +122,7 @@ func teamURL(team, path string) *url.URL {
 // unknown key has the team's keys fetched again if they are older than refetch.
 func (c *Client) verify(ctx context.Context, team, raw string, claims jwt.Claims, refetch time.Duration) error {
 	began := c.now()
-	keys, err := c.teamKeys(ctx, team, false)
+	keys, err := c.teamKeys(ctx, team, time.Time{})
 	if err != nil {
 		return err
 	}
@@ -104,7 +132,7 @@ func (c *Client) verify(ctx context.Context, team, raw string, claims jwt.Claims
 	// Perhaps the keys were rotated since they were fetched.
 	rotated := errors.Is(err, jwt.ErrTokenUnverifiable) || errors.Is(err, jwt.ErrTokenSignatureInvalid)
 	if rotated && keys.Fetched.Before(began) && c.now().Sub(keys.Fetched) >= refetch {
-		if keys, err = c.teamKeys(ctx, team, true); err != nil {
+		if keys, err = c.teamKeys(ctx, team, keys.Fetched); err != nil {
 			return err
 		}
 		_, err = signed.ParseWithClaims(raw, claims, keys.Set.key)
@@ -115,28 +143,31 @@ func (c *Client) verify(ctx context.Context, team, raw string, claims jwt.Claims
 	return nil
 }
 
-// teamKeys returns the team's public keys from memory, cache or network.
-func (c *Client) teamKeys(ctx context.Context, team string, refetch bool) (teamKeys, error) {
-	c.keys.mu.Lock()
-	defer c.keys.mu.Unlock()
-	name := cacheName("jwks", team)
-	if k, ok := c.keys.sets[team]; ok && !refetch && c.now().Sub(k.Fetched) < keysFresh {
+// teamKeys returns the team's public keys, from memory, the Cache or the network. A
+// time that is not zero wants keys that were fetched after it.
+func (c *Client) teamKeys(ctx context.Context, team string, after time.Time) (teamKeys, error) {
+	serves := func(k teamKeys) bool {
+		age := c.now().Sub(k.Fetched)
+		return k.Fetched.After(after) && age >= 0 && age < keysFresh
+	}
+	if k := c.keys.get(team); serves(k) {
 		return k, nil
 	}
-	if !refetch {
-		var k teamKeys
-		b, err := c.cfg.Cache.Load(name)
-		age := time.Duration(-1)
-		if err == nil && json.Unmarshal(b, &k) == nil {
-			age = c.now().Sub(k.Fetched)
-		}
-		if age >= 0 && age < keysFresh && len(k.Set.Keys) > 0 {
-			c.keep(team, k)
-			return k, nil
-		}
+	done, err := c.keys.wait(ctx, team)
+	if err != nil {
+		return teamKeys{}, fmt.Errorf("public keys of team %q: %w", team, err)
+	}
+	defer done()
+	if k := c.keys.get(team); serves(k) { // another call has fetched them meanwhile
+		return k, nil
 	}
 	var k teamKeys
-	err := retry(ctx, func() (bool, error) {
+	name := cacheName("jwks", team)
+	if b, err := c.cfg.Cache.Load(name); err == nil && json.Unmarshal(b, &k) == nil && len(k.Set.Keys) > 0 && serves(k) {
+		c.keep(team, k)
+		return k, nil
+	}
+	err = retry(ctx, func() (bool, error) {
 		set, err := getJSON[jwkSet](ctx, c, teamURL(team, certsPath))
 		if err == nil {
 			k = teamKeys{c.now(), *set}
@@ -156,6 +187,8 @@ func (c *Client) teamKeys(ctx context.Context, team string, refetch bool) (teamK
 }
 
 func (c *Client) keep(team string, k teamKeys) {
+	c.keys.mu.Lock()
+	defer c.keys.mu.Unlock()
 	if c.keys.sets == nil {
 		c.keys.sets = make(map[string]teamKeys)
 	}

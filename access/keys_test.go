@@ -1,16 +1,17 @@
 package access
 
 import (
-	"crypto"
-	"crypto/rand"
+	"context"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"math/big"
+	"io"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -43,52 +44,49 @@ func FuzzJWKSet(f *testing.F) {
 	})
 }
 
-// What passes for signed is signed, by RS256 and a key of the team: an independent
-// verification says the same.
-func FuzzSigned(f *testing.F) {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		f.Fatal(err)
-	}
-	set := jwkSet{Keys: []jwk{{ID: "k", Type: "RSA", N: base64.RawURLEncoding.EncodeToString(private.N.Bytes()),
-		E: base64.RawURLEncoding.EncodeToString(big.NewInt(int64(private.E)).Bytes())}}}
-	der, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
-	if err != nil {
-		f.Fatal(err)
-	}
-	add := func(method jwt.SigningMethod, key any, id string) {
-		token := jwt.NewWithClaims(method, jwt.MapClaims{"type": "match", "auth_domain": "team.cloudflareaccess.com", "hostname": "git.example.com", "iat": 1})
-		token.Header["kid"] = id
-		raw, err := token.SignedString(key)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(raw)
-		f.Add(raw + "A")
-		f.Add(strings.Replace(raw, ".", "..", 1))
-	}
-	add(jwt.SigningMethodRS256, private, "k")
-	add(jwt.SigningMethodRS256, private, "other")
-	add(jwt.SigningMethodRS512, private, "k")
-	add(jwt.SigningMethodPS256, private, "k")
-	add(jwt.SigningMethodHS256, der, "k") // the public key as a password
-	add(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "k")
-	f.Fuzz(func(t *testing.T, raw string) {
-		var m metadata
-		if _, err := signed.ParseWithClaims(raw, &m, set.key); err != nil {
-			return
-		}
-		parts := strings.Split(raw, ".")
-		if len(parts) != 3 {
-			t.Fatalf("%q has %d parts", raw, len(parts))
-		}
-		signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+// Whoever waits for keys that another call fetches goes when their own time is over,
+// and keys of one team wait for those of no other.
+func TestKeysWaitForNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetched := map[string]int{} // nobody asks at the same time as another
+		c, err := New(&Config{Transport: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			fetched[req.URL.Host]++
+			if req.URL.Host == "slow.cloudflareaccess.com" {
+				select {
+				case <-req.Context().Done():
+					return nil, req.Context().Err()
+				case <-time.After(10 * time.Second):
+				}
+			}
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: io.NopCloser(strings.NewReader(`{"keys":[{"kid":"k"}]}`)), Request: req}, nil
+		})})
 		if err != nil {
 			t.Fatal(err)
 		}
-		digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-		if err := rsa.VerifyPKCS1v15(&private.PublicKey, crypto.SHA256, digest[:], signature); err != nil {
-			t.Errorf("%q: %v", raw, err)
+		began := time.Now()
+		var calls sync.WaitGroup
+		call := func(team string, limit, want time.Duration, ok bool) {
+			calls.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				if _, err := c.teamKeys(ctx, team, time.Time{}); (err == nil) != ok || time.Since(began) != want {
+					t.Errorf("%s: %v after %s", team, err, time.Since(began))
+				}
+			})
+			synctest.Wait()
+		}
+		call("slow.cloudflareaccess.com", time.Minute, 10*time.Second, true)
+		call("slow.cloudflareaccess.com", time.Second, time.Second, false)
+		call("slow.cloudflareaccess.com", time.Minute, 10*time.Second, true)
+		call("quick.cloudflareaccess.com", time.Minute, 0, true)
+		calls.Wait()
+		if fetched["slow.cloudflareaccess.com"] != 1 || fetched["quick.cloudflareaccess.com"] != 1 {
+			t.Errorf("fetched %v", fetched)
 		}
 	})
 }
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
