@@ -252,7 +252,7 @@ func (c *Client) now() time.Time { return c.cfg.Now() }
 
 // canonicalTeam reduces "https://Team.cloudflareaccess.com/" to its host name.
 func canonicalTeam(s string) string {
-	s = strings.ToLower(strings.TrimSpace(s))
+	s = lowerASCII(strings.TrimSpace(s))
 	s = strings.TrimPrefix(s, "https://")
 	return strings.TrimSuffix(strings.TrimSuffix(s, "/"), ".")
 }

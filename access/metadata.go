@@ -16,6 +16,7 @@ const (
 	metadataRequestHeader = "Cf-Access-Metadata-Request"
 	metadataHeader        = "Cf-Access-Metadata"
 	metadataAge           = 24 * time.Hour
+	maxAudience           = 256 // it goes into addresses; they have 64 characters
 )
 
 // metadata is what the JWT says.
@@ -87,8 +88,8 @@ func (m *metadata) check(o Origin, now time.Time) error {
 		return fmt.Errorf("for host %q", cut(m.Hostname))
 	case m.Type != "match":
 		return fmt.Errorf("of type %q", cut(m.Type))
-	case m.Audience == "":
-		return errors.New("without an audience")
+	case m.Audience == "" || len(m.Audience) > maxAudience || !visible(m.Audience):
+		return fmt.Errorf("with the audience %q", cut(m.Audience))
 	case m.IssuedAt <= 0 || issued.Before(now.Add(-metadataAge)):
 		return fmt.Errorf("older than %s", metadataAge)
 	case issued.After(now.Add(clockSkew)):

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"golang.org/x/net/idna"
 )
@@ -116,16 +115,24 @@ func canonicalHost(h string) (string, error) {
 	a, err := idna.Lookup.ToASCII(h)
 	if err != nil {
 		a = h // underscores and some hyphens are nothing for idna but do exist in DNS
-		if strings.ContainsFunc(h, func(r rune) bool { return r > unicode.MaxASCII }) {
-			return "", fmt.Errorf("%q is not a host name", h) // lower case makes "i" of "İ"
-		}
 	}
-	a = strings.ToLower(a)
+	a = lowerASCII(a)
 	// Nothing else does, and a host name stands in commands that people copy.
 	if strings.Trim(a, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.Contains("."+a+".", "..") || a[0] == '-' {
 		return "", fmt.Errorf("%q is not a host name", h)
 	}
 	return a, nil
+}
+
+// lowerASCII has the letters of ASCII in lower case. strings.ToLower makes others a
+// part of it: "İ" becomes "i", and is a letter of another host.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 func isLoopback(host string) bool {

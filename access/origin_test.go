@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/idna"
 )
 
 func TestOriginOf(t *testing.T) {
@@ -19,6 +22,8 @@ func TestOriginOf(t *testing.T) {
 		"https://user:pw@git.example.com":     "https://git.example.com",
 		"https://bücher.example":              "https://xn--bcher-kva.example",
 		"https://BÜCHER.example":              "https://xn--bcher-kva.example",
+		"https://g\u0130t.example.com":        "https://xn--git-9dc.example.com", // to whom curl connects
+		"https://my_g\u0130t.example.com":     "",                                // nothing for IDNA, so that nobody can say to whom
 		"https://[2001:DB8::1]:443":           "https://[2001:db8::1]",
 		"https://[2001:db8:0:0::1]:8443":      "https://[2001:db8::1]:8443",
 		"https://my_host.example.com":         "https://my_host.example.com",
@@ -73,10 +78,11 @@ func TestParseHost(t *testing.T) {
 	}
 }
 
-// An origin is a fixed point, names no user and no path, and never another host
-// than net/url sees.
+// An origin is a fixed point, names no user and no path, and no other host than the
+// one that net/http connects to.
 func FuzzOriginOf(f *testing.F) {
-	for _, s := range []string{"https://git.example.com", "https://a@b:8443/c", "https://[::1]", "http://127.0.0.1:1", "https://a%2fb", "https://a\\b", "https://ａ.example", "https://a.."} {
+	for _, s := range []string{"https://git.example.com", "https://a@b:8443/c", "https://[::1]", "http://127.0.0.1:1", "https://a%2fb", "https://a\\b", "https://ａ.example", "https://a..",
+		"https://g\u0130t.example", "https://a_\u0130.example", "https://a_\u212a.example", "https://xn--git-9dc.example"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -94,6 +100,16 @@ func FuzzOriginOf(f *testing.F) {
 		}
 		if strings.ContainsAny(o.Host(), "/@?# \\") {
 			t.Fatalf("%q → %q", raw, o)
+		}
+		host, err := idna.Lookup.ToASCII(u.Hostname())
+		if err != nil {
+			host = u.Hostname()
+		}
+		if ip := net.ParseIP(host); ip != nil {
+			host = ip.String()
+		}
+		if got := o.Hostname(); len(got) != len(strings.TrimSuffix(host, ".")) || !strings.EqualFold(got, strings.TrimSuffix(host, ".")) {
+			t.Fatalf("%q → %q, and net/http connects to %q", raw, o, host)
 		}
 	})
 }

@@ -115,7 +115,7 @@ func (c *Client) authorizationServer(app App, m *resourceMetadata) (*url.URL, er
 	if err != nil || u.Scheme != "https" || strings.Contains(raw, "?") || path.Clean("/"+u.Path) != "/"+strings.Trim(u.Path, "/") {
 		return nil, fmt.Errorf("authorization server %q is no https URL", cut(raw))
 	}
-	u.Host = strings.ToLower(u.Host)
+	u.Host = lowerASCII(u.Host)
 	switch {
 	case app.Team != "" && u.Host == app.Team:
 	case app.Team == "" && c.isTeamDomain(u.Host):

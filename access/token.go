@@ -54,6 +54,8 @@ func (c *Client) verifyToken(ctx context.Context, raw, team, typ, audience strin
 		return nil, errors.New("audience mismatch")
 	case t.ExpiresAt == nil:
 		return nil, errors.New("no expiry")
+	case t.ExpiresAt.UTC().Year() > 9999: // encoding/json keeps none of those
+		return nil, fmt.Errorf("an expiry in the year %d", t.ExpiresAt.UTC().Year())
 	case !c.now().Before(t.ExpiresAt.Time):
 		return nil, fmt.Errorf("expired at %s (is this machine's clock right?)", t.ExpiresAt.UTC().Format(time.RFC3339))
 	case t.IssuedAt != nil && t.IssuedAt.After(c.now().Add(clockSkew)):
