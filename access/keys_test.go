@@ -1,11 +1,17 @@
 package access
 
 import (
+	"context"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -37,3 +43,50 @@ func FuzzJWKSet(f *testing.F) {
 		}
 	})
 }
+
+// Whoever waits for keys that another call fetches goes when their own time is over,
+// and keys of one team wait for those of no other.
+func TestKeysWaitForNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetched := map[string]int{} // nobody asks at the same time as another
+		c, err := New(&Config{Transport: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			fetched[req.URL.Host]++
+			if req.URL.Host == "slow.cloudflareaccess.com" {
+				select {
+				case <-req.Context().Done():
+					return nil, req.Context().Err()
+				case <-time.After(10 * time.Second):
+				}
+			}
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: io.NopCloser(strings.NewReader(`{"keys":[{"kid":"k"}]}`)), Request: req}, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var calls sync.WaitGroup
+		call := func(team string, limit, want time.Duration, ok bool) {
+			calls.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				if _, err := c.teamKeys(ctx, team, time.Time{}); (err == nil) != ok || time.Since(began) != want {
+					t.Errorf("%s: %v after %s", team, err, time.Since(began))
+				}
+			})
+			synctest.Wait()
+		}
+		call("slow.cloudflareaccess.com", time.Minute, 10*time.Second, true)
+		call("slow.cloudflareaccess.com", time.Second, time.Second, false)
+		call("slow.cloudflareaccess.com", time.Minute, 10*time.Second, true)
+		call("quick.cloudflareaccess.com", time.Minute, 0, true)
+		calls.Wait()
+		if fetched["slow.cloudflareaccess.com"] != 1 || fetched["quick.cloudflareaccess.com"] != 1 {
+			t.Errorf("fetched %v", fetched)
+		}
+	})
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
