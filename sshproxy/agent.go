@@ -12,8 +12,8 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// agentTime bounds what is said to an agent: one that asks a person, or hangs,
-// must not keep ssh from its other keys.
+// agentTime bounds each of our dealings with an agent: one that asks a person, or
+// hangs, must not keep ssh from its other keys.
 const agentTime = 5 * time.Second
 
 // agentConn is a connection to an agent (draft-miller-ssh-agent).
@@ -35,14 +35,15 @@ func (id *Identity) dialAgent(ctx context.Context) *agentConn {
 	if err != nil {
 		return nil
 	}
-	if err := conn.SetDeadline(time.Now().Add(agentTime)); err != nil {
-		conn.Close()
-		return nil
-	}
 	return &agentConn{conn, agent.NewClient(conn)}
 }
 
 func (a *agentConn) close() { a.conn.Close() }
+
+// begin gives the next dealing its time. It is counted from now and not from when the
+// connection was made: a login may lie in between. An error of it is one of the
+// connection, which the dealing will meet.
+func (a *agentConn) begin() { _ = a.conn.SetDeadline(time.Now().Add(agentTime)) }
 
 // inAgent reports whether the agent has the certificate and its key.
 func (id *Identity) inAgent(ctx context.Context, cert *ssh.Certificate) bool {
@@ -51,6 +52,7 @@ func (id *Identity) inAgent(ctx context.Context, cert *ssh.Certificate) bool {
 		return false
 	}
 	defer a.close()
+	a.begin()
 	keys, err := a.client.List()
 	if err != nil {
 		return false
@@ -68,6 +70,7 @@ func (id *Identity) inAgent(ctx context.Context, cert *ssh.Certificate) bool {
 // ssh asks for the former once it knows the latter by its file. Both end with the
 // certificate.
 func (a *agentConn) add(key crypto.Signer, cert *ssh.Certificate, comment string, life time.Duration) error {
+	a.begin()
 	lifetime := uint32(min(math.Ceil(life.Seconds()), math.MaxUint32))
 	for _, c := range []*ssh.Certificate{nil, cert} {
 		err := a.client.Add(agent.AddedKey{PrivateKey: key, Certificate: c, Comment: comment, LifetimeSecs: lifetime})
@@ -84,6 +87,7 @@ func (a *agentConn) add(key crypto.Signer, cert *ssh.Certificate, comment string
 // forget removes what has the comment, but for the keys to keep. Agents that know
 // lifetimes have forgotten it themselves by then.
 func (a *agentConn) forget(comment string, keep ...ssh.PublicKey) {
+	a.begin()
 	keys, err := a.client.List()
 	if err != nil {
 		return

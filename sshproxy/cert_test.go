@@ -348,6 +348,30 @@ func TestIdentityInAgent(t *testing.T) {
 	}
 }
 
+// A person may log in before the certificate is signed, which takes longer than an
+// agent may take for an answer. The key comes to the agent all the same, and not on
+// the disk.
+func TestIdentityInAgentAfterALogin(t *testing.T) {
+	t.Parallel()
+	keyring := agent.NewKeyring()
+	id := newIdentity(t, serveAgent(t, keyring))
+	a := &authority{signer: newSigner(t)}
+	sign := a.certify(t)
+	err := id.Renew(t.Context(), func(ctx context.Context, key string) (string, error) {
+		time.Sleep(sshproxy.AgentTime + 100*time.Millisecond)
+		return sign(ctx, key)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := fileNames(t, id); slices.Contains(names, filepath.Base(id.Path)) {
+		t.Errorf("the private key is on the disk: %v", names)
+	}
+	if keys, err := keyring.List(); err != nil || len(keys) != 2 {
+		t.Errorf("the agent has %v, %v", keys, err)
+	}
+}
+
 // constraintless is an agent without lifetimes, as that of Windows; halfway takes
 // plain keys and no certificates.
 type constraintless struct {
