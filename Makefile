@@ -56,10 +56,15 @@ lint: vet
 	@$(STATICCHECK) ./...
 	@shellcheck $(SCRIPTS)
 
-# Each fuzz target for FUZZTIME.
+# Each fuzz target for FUZZTIME, ten minutes in all. It ends at the first finding, whose input is a regression test once it is committed.
 fuzz:
-	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { n = split(names, t, " "); for (i = 1; i <= n; i++) print $$2, t[i]; names = "" }' | \
-	while read -r package target; do echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
+	@$(GO) list -f '{{range .TestGoFiles}}{{$$.ImportPath}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$.ImportPath}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | \
+	while read -r package file; do sed -n "s|^func \(Fuzz[[:alnum:]_]*\)(.*|$$package $${file%/*}/testdata/fuzz/\1 \1|p" "$$file"; done | \
+	while read -r package inputs target; do \
+	  echo "$$package $$target"; \
+	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || \
+	    { echo "$$target failed as above; an input that it found is in $$inputs: it becomes a test by being committed" >&2; exit 1; }; \
+	done
 
 # One table; with cloudflared beside ours if CLOUDFLARED names it. BENCH=--quick is for a look.
 bench: build
