@@ -82,7 +82,7 @@ func TestParseHost(t *testing.T) {
 // one that net/http connects to.
 func FuzzOriginOf(f *testing.F) {
 	for _, s := range []string{"https://git.example.com", "https://a@b:8443/c", "https://[::1]", "http://127.0.0.1:1", "https://a%2fb", "https://a\\b", "https://ａ.example", "https://a..",
-		"https://g\u0130t.example", "https://a_\u0130.example", "https://a_\u212a.example", "https://xn--git-9dc.example"} {
+		"https://g\u0130t.example", "https://a_\u0130.example", "https://a_\u212a.example", "https://xn--git-9dc.example", "https://$(id).example.com"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -98,7 +98,8 @@ func FuzzOriginOf(f *testing.F) {
 		if err != nil || again != o {
 			t.Fatalf("%q → %q → %q, %v", raw, o, again, err)
 		}
-		if strings.ContainsAny(o.Host(), "/@?# \\") {
+		// It stands in commands that people copy.
+		if strings.Trim(o.Host(), "abcdefghijklmnopqrstuvwxyz0123456789-_.:[]") != "" {
 			t.Fatalf("%q → %q", raw, o)
 		}
 		host, err := idna.Lookup.ToASCII(u.Hostname())
