@@ -204,26 +204,29 @@ func debianVersion(number string) string {
 	return release + "~" + strings.ReplaceAll(pre, "-", ".")
 }
 
-var (
-	alpinePre    = regexp.MustCompile(`^(alpha|beta|rc)\.?([0-9]*)$`)
-	alpinePseudo = regexp.MustCompile(`([0-9]{14})-[0-9a-f]{12}$`)
-)
+// A version before a release: of its kind, or of a commit, or of one after one of a kind.
+var alpineBefore = regexp.MustCompile(`^(?:(alpha|beta|pre|rc)\.?([0-9]*))?(?:(?:^|\.)(?:0\.)?([0-9]{14})-[0-9a-f]{12})?$`)
 
-// alpineVersion is the version in the form of apk: "1.2.3", "1.2.3_rc1", and
-// "1.2.3_git20261122020000" for a commit before it.
+// alpineVersion is the version in the form and the order of apk, for which _alpha,
+// _beta, _pre and _rc are before the release and _git is after what it stands
+// behind: "1.2.3", "1.2.3_rc1", "1.2.3_pre20261122020000" for a commit.
+// https://gitlab.alpinelinux.org/alpine/apk-tools/-/blob/master/doc/apk-package.5.scd
 func alpineVersion(number string) string {
 	number, _, _ = strings.Cut(number, "+")
 	release, pre, found := strings.Cut(number, "-")
 	if !found {
 		return release
 	}
-	if m := alpinePre.FindStringSubmatch(pre); m != nil {
+	switch m := alpineBefore.FindStringSubmatch(pre); {
+	case m == nil || m[0] == "":
+		return release + "_pre"
+	case m[1] == "":
+		return release + "_pre" + m[3]
+	case m[3] == "":
 		return release + "_" + m[1] + m[2]
+	default:
+		return release + "_" + m[1] + m[2] + "_git" + m[3]
 	}
-	if m := alpinePseudo.FindStringSubmatch(pre); m != nil {
-		return release + "_git" + m[1]
-	}
-	return release + "_pre"
 }
 
 // debianChangelog is the one entry of the package: what changed in the programs is
