@@ -1,11 +1,15 @@
 package access
 
 import (
+	"bufio"
+	"bytes"
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -71,6 +75,64 @@ func TestReadAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a server answers: the body stays whole for the caller, what is shown of it
+// is short, a login page is one of Access's, and the URL of metadata is in the answer.
+func FuzzReadAnswer(f *testing.F) {
+	const resource = "https://git.example.com/.well-known/cloudflare-access-protected-resource/"
+	for _, s := range []string{
+		"200 OK\r\n\r\nhello",
+		"302 Found\r\nLocation: https://kite.cloudflareaccess.com/cdn-cgi/access/login/git.example.com?kid=aud1&meta=x\r\nWWW-Authenticate: Cloudflare-Access resource_metadata=\"" + resource + "\"\r\n\r\n",
+		"302 Found\r\nLocation: /cdn-cgi/access/login/../../../evil\r\n\r\n", "302 Found\r\nLocation: //%zz\r\n\r\n",
+		"401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"OAuth\", error=\"invalid_token\", error_description=\"" + strings.Repeat("long ", 100) + "\", resource_metadata=\"" + resource + "\"\r\n\r\n",
+		"401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n", "401 Unauthorized\r\nX-A: b\r\n\r\n",
+		"401 Unauthorized\r\nContent-Type: application/json\r\n\r\n{\"error\":\"invalid_token\",\"resource_metadata\":\"" + resource + "\"}",
+		"403 Forbidden\r\nCf-Access-Aud: a\r\nCf-Access-Domain: git.example.com\r\n\r\n<html>", "403 Forbidden\r\n\r\nerror code: 1010", "403 Forbidden\r\nCf-Mitigated: " + strings.Repeat("c", 500) + "\r\n\r\n",
+		"530 \r\n\r\nerror code: 1033", "502 Bad Gateway\r\n\r\n", "403 Forbidden\r\nContent-Length: 9\r\n\r\nshort", "503 x\r\n\r\n" + strings.Repeat("x", answerBody+1),
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		read := func() *http.Response {
+			u := &url.URL{Scheme: "https", Host: "git.example.com", Path: "/x"}
+			resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 "), bytes.NewReader(answer))), &http.Request{Method: http.MethodGet, URL: u})
+			if err != nil {
+				t.Skip("no answer")
+			}
+			return resp
+		}
+		resp := read()
+		a := ReadAnswer(resp)
+		got, gotErr := io.ReadAll(resp.Body)
+		want, wantErr := io.ReadAll(read().Body)
+		if !bytes.Equal(got, want) || (gotErr == nil) != (wantErr == nil) {
+			t.Errorf("a body of %d bytes (%v) became one of %d (%v)", len(want), wantErr, len(got), gotErr)
+		}
+		if a.StatusCode != resp.StatusCode || len(a.Detail) > 250 {
+			t.Errorf("status %d, %d bytes to show", a.StatusCode, len(a.Detail))
+		}
+		status := map[AnswerKind]func(int) bool{
+			AnswerLogin:        func(n int) bool { return n/100 == 3 || n == 401 },
+			AnswerOAuth:        func(n int) bool { return n == 401 && a.Resource != "" },
+			AnswerUnauthorized: func(n int) bool { return n == 401 },
+			AnswerServiceOnly:  func(n int) bool { return n == 403 && a.Audience+a.Domain != "" },
+			AnswerForbidden:    func(n int) bool { return n == 403 },
+			AnswerBlocked:      func(n int) bool { return n == 403 },
+			AnswerTunnelDown:   func(n int) bool { return n >= 500 },
+			AnswerOriginDown:   func(n int) bool { return n >= 500 },
+		}[a.Kind]
+		if status != nil && !status(a.StatusCode) || a.Kind == AnswerOther && a.Resource+a.Audience+a.Domain != "" {
+			t.Errorf("%+v", a)
+		}
+		if a.LoginURL != nil && (a.Kind != AnswerLogin || !strings.HasPrefix(path.Clean(a.LoginURL.Path)+"/", "/cdn-cgi/access/login/")) {
+			t.Errorf("login at %s", a.LoginURL)
+		}
+		text := string(answer)
+		if !strings.ContainsAny(text, "\\") && !strings.Contains(text, "\n ") && !strings.Contains(text, "\n\t") && utf8.ValidString(text) && !strings.Contains(text, a.Resource) {
+			t.Errorf("metadata at %q", a.Resource)
+		}
+	})
 }
 
 // Whatever a server sends, parsing ends, names schemes in lower case, and finds

@@ -3,12 +3,15 @@ package githelper
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
 var (
@@ -399,6 +402,59 @@ func FuzzSetUnset(f *testing.F) {
 		}
 		if got := Unset(set, h.Origin); string(got) != string(clean) {
 			t.Fatalf("got %q, want %q", got, clean)
+		}
+	})
+}
+
+// What git reads in a file, it reads in the same order when our lines are set, and these after it; taking away what is marked as ours takes
+// no line of others.
+func FuzzSetAsGitReads(f *testing.F) {
+	git := scripttest.Need(f, "git", "git")
+	for _, content := range files {
+		f.Add([]byte(content), true)
+	}
+	f.Add([]byte("[a]\nb=\"x # gitaccess\n[http \"https://git.example.com/\"] cookieFile = y # gitaccess\n\tz"), false)
+	f.Add([]byte("[a \"\\\"]\"]\n\tb = c \\\n # gitaccess\n[credential \"https://git.example.com\"]\n\thelper = # gitaccess\n\thelper = mine\n"), true)
+	f.Fuzz(func(t *testing.T, file []byte, modern bool) {
+		dir := t.TempDir()
+		list := func(content []byte) ([]string, bool) {
+			path := filepath.Join(dir, "config")
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(git, "config", "--file", path, "--list", "-z")
+			cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "PATH=" + os.Getenv("PATH")}
+			out, err := cmd.Output()
+			return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), err == nil
+		}
+		h, v := hostConfig(), oldGit
+		if modern {
+			v = newGit
+		}
+		all, ok := list(file)
+		if !ok {
+			return // git ends at such a file
+		}
+		clean := Unset(file, h.Origin)
+		rest, ok := list(clean)
+		if !ok {
+			t.Fatalf("git reads %q, and not %q without our lines", file, clean)
+		}
+		for _, entry := range rest {
+			i := slices.Index(all, entry)
+			if i < 0 && entry != "" {
+				t.Fatalf("without our lines, %q has %q", file, entry)
+			}
+			all = all[i+1:]
+		}
+		set, err := h.Set(clean, v)
+		if err != nil {
+			return
+		}
+		ours, _ := list(mustSetFuzz(h, nil, v))
+		got, ok := list(set)
+		if want := slices.DeleteFunc(append(rest, ours...), func(s string) bool { return s == "" }); !ok || !slices.Equal(got, want) {
+			t.Fatalf("%q became %q, in which git reads %q, want %q", clean, set, got, want)
 		}
 	})
 }
