@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Version is a version of git, as far as behaviour depends on it.
@@ -100,7 +101,11 @@ func FindGit(ctx context.Context, path string, env []string) (*Git, error) {
 	return g, nil
 }
 
-// Output runs git and returns what it printed on standard output. No shell is involved. An error carries git's own words.
+// outputDelay is how long what git started may hold on to git's standard output once git itself has ended.
+const outputDelay = time.Second
+
+// Output runs git and returns what it printed on standard output. No shell is involved. An error carries git's own words. What git leaves
+// running behind it is not waited for.
 func (g *Git) Output(ctx context.Context, args ...string) ([]byte, error) {
 	return g.run(ctx, nil, args)
 }
@@ -115,8 +120,9 @@ func (g *Git) run(ctx context.Context, stdin []byte, args []string) ([]byte, err
 	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], noTrace2...)
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(stdin), &stderr
+	cmd.WaitDelay = outputDelay
 	out, err := cmd.Output()
-	if err == nil {
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // the latter: git has ended well, something behind it goes on
 		return out, nil
 	}
 	if ctx.Err() != nil {
