@@ -184,7 +184,9 @@ func TestTransferIsTamperedWith(t *testing.T) {
 	tests := map[string]func(clientKey string, body []byte, key string) ([]byte, string){
 		"garbage":        func(_ string, _ []byte, k string) ([]byte, string) { return []byte("!!!"), k },
 		"short":          func(_ string, _ []byte, k string) ([]byte, string) { return []byte("AAAA"), k },
-		"bit flipped":    func(_ string, b []byte, k string) ([]byte, string) { b[40] ^= 1; return b, k },
+		"nonce":          func(_ string, b []byte, k string) ([]byte, string) { return flipped(t, b, 0), k },
+		"seal":           func(_ string, b []byte, k string) ([]byte, string) { return flipped(t, b, 24), k },
+		"text":           func(_ string, b []byte, k string) ([]byte, string) { return flipped(t, b, 40), k },
 		"no key":         func(_ string, b []byte, _ string) ([]byte, string) { return b, "" },
 		"key of another": func(_ string, b []byte, _ string) ([]byte, string) { return b, strings.Repeat("A", 43) + "=" },
 		"10 MB":          func(_ string, _ []byte, k string) ([]byte, string) { return make([]byte, 10<<20), k },
@@ -200,6 +202,17 @@ func TestTransferIsTamperedWith(t *testing.T) {
 			}
 		})
 	}
+}
+
+// flipped is a box of base64(nonce || seal || text) with one bit of the byte at i changed.
+func flipped(t *testing.T, body []byte, i int) []byte {
+	b, err := base64.StdEncoding.DecodeString(string(body))
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	b[i] ^= 1
+	return []byte(base64.StdEncoding.EncodeToString(b))
 }
 
 // Tokens that are not for this login's application and team are not taken, though
