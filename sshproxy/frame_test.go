@@ -87,6 +87,11 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("\x82\x7e\x01\x00"+string(bytes.Repeat([]byte("x"), 256))), []byte{7, 0, 200})
 	f.Add([]byte("\x81\x02\xff\xfe\x80\x01a"), []byte{5})
 	f.Add([]byte("\x82\x03ab"), []byte{})
+	for _, broken := range []string{
+		"\x82\x81\x01\x02\x03\x04a", "\xc2\x01a", "\x83\x01a", "\x80\x01a", "\x02\x01a\x82\x01b", "\x09\x01a", "\x89\x7e\x00\x7e", "\x82\x7e\x00\x01a", "\x88\x01\x03",
+	} {
+		f.Add([]byte("\x82\x01y"+broken+"\x82\x01n"), []byte{1, 3})
+	}
 	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
 		whole, wholeCtl, wholeErr := readAll(bytes.NewReader(stream), 4096)
 		parts, partsCtl, partsErr := readAll(&choppy{b: stream, cuts: cuts}, 1+len(cuts)%5)
