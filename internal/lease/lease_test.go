@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -291,6 +292,30 @@ func TestRefusesALinkAsLeaseFile(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(target); string(b) != "precious" {
 		t.Errorf("target now holds %q", b)
+	}
+	// Nor is a file made behind one.
+	must(t, os.Remove(target))
+	if l, err := Acquire(t.Context(), filepath.Join(dir, "l"), nil); err == nil {
+		l.Release()
+		t.Error("took a lease through a link that leads nowhere")
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file was made behind the link: %v", err)
+	}
+}
+
+func TestLeaseFileIsOurs(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no modes on Windows")
+	}
+	path := filepath.Join(t.TempDir(), "folder", "l")
+	l, err := Acquire(t.Context(), path, nil)
+	must(t, err)
+	defer l.Release()
+	for p, want := range map[string]fs.FileMode{path: 0o600, filepath.Dir(path): 0o700 | fs.ModeDir} {
+		if info, err := os.Stat(p); err != nil || info.Mode() != want {
+			t.Errorf("%s: %v, %v, want %v", p, info.Mode(), err, want)
+		}
 	}
 }
 
