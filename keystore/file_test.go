@@ -207,7 +207,7 @@ func TestSealing(t *testing.T) {
 			t.Errorf("put: %v", err)
 		}
 	})
-	for name, content := range map[string]string{"short": "tooshort", "empty": ""} {
+	for name, content := range map[string]string{"short": "tooshort", "empty": "", "line feeds": strings.Repeat("\n", 64), "endless": strings.Repeat("endless ", 3<<20)} {
 		t.Run("a key that is "+name, func(t *testing.T) {
 			t.Setenv("ACCESS_KEYSTORE_KEY_FILE", keyFile(t, content))
 			if _, err := tryOpen(t, "file", nil); err == nil || content != "" && strings.Contains(err.Error(), content) {

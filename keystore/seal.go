@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ const (
 // minKey is what a key file must hold: a file is for keys that nobody has to remember. `head -c 32 /dev/urandom` makes one.
 const minKey = 32
 
+// maxKeyFile is what a key file may hold at most. One who names /dev/urandom itself is to be told so.
+const maxKeyFile = 16 << 20
+
 type keySource struct{ getenv func(string) string }
 
 func (k keySource) file() string {
@@ -54,19 +58,36 @@ func (k keySource) given() bool { return k.file() != "" || k.getenv(envPassphras
 func (k keySource) key(salt []byte) ([]byte, error) {
 	var secret []byte
 	if path := k.file(); path != "" {
-		b, err := os.ReadFile(path)
+		b, err := readKeyFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("key of the file store: %w", err)
 		}
-		if len(b) < minKey {
-			return nil, fmt.Errorf("key of the file store: %q holds %d bytes, fewer than %d", path, len(b), minKey)
-		}
 		secret = bytes.TrimRight(b, "\r\n") // an editor may add one
+		// The bytes of a random key may themselves end in some.
+		if len(b) < minKey || len(secret) < minKey/2 {
+			return nil, fmt.Errorf("key of the file store: %q holds %d bytes, fewer than %d", path, len(secret), minKey)
+		}
 	} else {
 		// RFC 9106 and OWASP's least memory (19 MiB, 2 passes): 20 ms, once for each process that needs it.
 		secret = argon2.IDKey([]byte(k.getenv(envPassphrase)), salt, 2, 19<<10, 1, 32)
 	}
 	return hkdf.Key(sha256.New, secret, nil, "gitaccess keystore entries 1", chacha20poly1305.KeySize)
+}
+
+func readKeyFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxKeyFile {
+		return nil, fmt.Errorf("%q holds more than %d bytes", path, maxKeyFile)
+	}
+	return b, nil
 }
 
 // A sealed entry is this line, the key's id, a nonce and the ciphertext. The name of the entry is authenticated with it, so that
