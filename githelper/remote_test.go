@@ -72,7 +72,7 @@ func TestReadRemote(t *testing.T) {
 
 // Whatever is accepted names one host to every reader of URLs, and nothing in it can end a line of git's protocols.
 func FuzzReadRemote(f *testing.F) {
-	for _, s := range []string{"https://git.example.com/demo.git", "https://a%40b@h:1/%20?x", "https://h%0a", "https://h\\@i/", "https://[::1]/", "https://g\u0130t.example.com/", "https://\u212aate.example.com"} {
+	for _, s := range []string{"https://git.example.com/demo.git", "https://a%40b@h:1/%20?x", "https://h%0a", "https://h\\@i/", "https://[::1]/", "https://g\u0130t.example.com/", "https://\u212aate.example.com", "https://git.example.com/%0ahost=evil.example.com"} {
 		f.Add("origin", s)
 	}
 	f.Fuzz(func(t *testing.T, name, raw string) {

@@ -11,7 +11,8 @@ import (
 	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
-// Whatever a URL or a name looks like, a credential goes to the host that a person set up, over TLS, and nothing is run or asked by it.
+// Whatever a URL or a name looks like, a credential goes to the host that a person set up, over TLS, and nothing is run or asked by it. That
+// a host is really behind Access is no reason to ask, either.
 func TestHostileURLs(t *testing.T) {
 	w := scripttest.NewWorld(t, scripttest.Git{})
 	w.Set("ACCESS_INTERACTIVE=always", "GIT_ASKPASS=false", "SSH_ASKPASS=false")
@@ -42,7 +43,7 @@ func TestHostileURLs(t *testing.T) {
 		"evil.example.com?git.example.com", "evil.example.com#git.example.com", `evil.example.com\@git.example.com`, "git.example.com.evil.example.com",
 		"git.example.com%0a.evil.example.com", "git.example.com%0d%0ahost=evil.example.com", "git.example.com\nhost=evil.example.com", "git.example.com%00.evil.example.com",
 		"git.example.com:8443", "git.example.com:80", "g\u0456t.example.com", "g\u0131t.example.com", "g\u0130t.example.com", "git.example.com\u3002evil.example.com",
-		"-oProxyCommand=" + touch, "--upload-pack=" + touch, "$(" + touch + ")", "`" + touch + "`", ";" + touch, "|" + touch, "", ".", "..", "[::1", "%67it.evil.example.com",
+		"-oProxyCommand=" + touch, "--upload-pack=" + touch, "$(" + touch + ")", "`" + touch + "`", ";" + touch, "|" + touch, "", ".", "..", "[::1", "%67it.evil.example.com", "basic.example.com",
 	}
 	for _, a := range authorities {
 		for _, prefix := range []string{"https://", "http://", "access::https://", "access::http://", "access::", "ssh://"} {
