@@ -54,8 +54,9 @@ func (c *Client) discover(ctx context.Context, o Origin, p string, policy Policy
 		})
 	}
 	var changed error
+	accepted := canonicalTeam(policy.AcceptTeam)
 	err = c.updateHost(ctx, o, func(r *hostRecord) {
-		if r.Pinned != "" && app.Team != "" && app.Team != r.Pinned && policy.AcceptTeam != app.Team {
+		if r.Pinned != "" && app.Team != "" && app.Team != r.Pinned && app.Team != accepted {
 			changed = &TeamChangedError{Origin: o, Was: r.Pinned, Now: app.Team}
 			return
 		}

@@ -92,7 +92,7 @@ func TestPinOutlivesTheRecord(t *testing.T) {
 				t.Error("a login was opened for the other team")
 			}
 			policy := ask
-			policy.AcceptTeam = evil.Domain()
+			policy.AcceptTeam = "https://" + strings.ToUpper(evil.Domain()) + "/" // as Config.Team may be written
 			if _, err := b.client(nil).Credential(t.Context(), b.url(page), policy); err != nil {
 				t.Fatal(err)
 			}

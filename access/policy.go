@@ -9,9 +9,9 @@ import (
 // A Policy says what may be done to obtain a credential. The zero Policy allows
 // what needs no person: the store, renewals, bound service tokens.
 type Policy struct {
-	// Login is asked when a person would have to log in: nil lets them be asked,
-	// an error forbids it and tells why ("CI is set"). It is not called while a
-	// stored session serves. A nil Login forbids.
+	// Login decides whether a person may be asked to log in: it returns nil if so,
+	// else the reason why not ("CI is set"), which [LoginRequiredError] repeats. It
+	// is not called while a stored session serves. Without a Login nobody is asked.
 	Login func(ctx context.Context) error
 	// Background marks a caller that nobody watches: it waits ten minutes before
 	// it asks a person again after a login that was left undone.
@@ -36,7 +36,8 @@ type Policy struct {
 	// for a program with many requests at once. A logout in another process is
 	// noticed so much later.
 	Keep time.Duration
-	// AcceptTeam pins this team domain in place of another one.
+	// AcceptTeam pins this team domain in place of another one; it is written as
+	// Config.Team is.
 	AcceptTeam string
 }
 
