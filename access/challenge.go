@@ -1,8 +1,6 @@
 package access
 
-import (
-	"strings"
-)
+import "strings"
 
 // A challenge is one element of WWW-Authenticate (RFC 9110 §11.6.1).
 type challenge struct {
@@ -58,8 +56,9 @@ func (s *scanner) token() string {
 	return t
 }
 
-// value reads "= token" or "= quoted-string"; ok is false, and nothing consumed,
-// if there is no equals sign or it is the padding of a token68.
+// value reads "= token" or "= quoted-string". ok is false, and nothing is consumed,
+// if there is no equals sign. The padding of a token68 reads as an empty value, which
+// nobody asks for.
 func (s *scanner) value() (string, bool) {
 	if !strings.HasPrefix(s.rest, "=") {
 		return "", false

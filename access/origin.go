@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -17,11 +18,12 @@ import (
 // without a trailing dot; default ports are left out.
 type Origin string
 
-// OriginOf returns the origin of u. It refuses everything but https, and http to
-// a loopback address, and user information that would hide the host.
+// OriginOf returns the origin of u; its user information, path and query play no
+// part. It takes https, and http to a loopback address, and fails for everything
+// else and for what is no host name.
 func OriginOf(u *url.URL) (Origin, error) {
 	if u == nil {
-		return "", fmt.Errorf("access: no URL")
+		return "", errors.New("access: no URL")
 	}
 	host, err := canonicalHost(u.Hostname())
 	if err != nil {
@@ -107,7 +109,7 @@ func sameOrigin(a, b *url.URL) bool {
 func canonicalHost(h string) (string, error) {
 	h = strings.TrimSuffix(h, ".")
 	if h == "" {
-		return "", fmt.Errorf("empty host name")
+		return "", errors.New("empty host name")
 	}
 	if ip := net.ParseIP(h); ip != nil {
 		return ip.String(), nil
