@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/socket"
 	"github.com/gitaccess/gitaccess/sshproxy"
 )
 
@@ -49,9 +50,12 @@ func (p *proxy) listener(ctx context.Context) (net.Listener, error) {
 	if p.listen == "systemd" {
 		return p.activated()
 	}
-	var lc net.ListenConfig
 	if path, ok := strings.CutPrefix(p.listen, "unix:"); ok {
-		return listenUnix(ctx, &lc, path)
+		l, err := socket.Listen(ctx, path)
+		if err != nil {
+			return nil, fmt.Errorf("listen: %w", err)
+		}
+		return l, nil
 	}
 	host, _, err := net.SplitHostPort(p.listen)
 	if err != nil {
@@ -60,23 +64,8 @@ func (p *proxy) listener(ctx context.Context) (net.Listener, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		p.env.Warn("whoever reaches %s uses your session; 127.0.0.1 would keep it to this machine", p.listen)
 	}
+	var lc net.ListenConfig
 	return lc.Listen(ctx, "tcp", p.listen)
-}
-
-// listenUnix makes a socket for this user alone. One that nobody listens on any
-// more is replaced.
-func listenUnix(ctx context.Context, lc *net.ListenConfig, path string) (net.Listener, error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-		c, err := net.Dial("unix", path)
-		if err == nil {
-			c.Close()
-			return nil, fmt.Errorf("listen: somebody listens on %s already", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	return listenPrivately(ctx, lc, path)
 }
 
 // activated takes the socket that systemd opened, sd_listen_fds(3).
