@@ -241,6 +241,9 @@ func TestSwappedTokens(t *testing.T) {
 			} else if tt.app != "" && strings.Contains(err.Error(), tt.app) {
 				t.Errorf("the error tells the token: %v", err)
 			}
+			if len(tt.app) > 100 {
+				b.noLeaks(tt.app) // to try it is to show it
+			}
 			if b.stored("session/", "token") != "" || b.stored("org/", "token") != "" {
 				t.Error("stored")
 			}

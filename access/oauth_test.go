@@ -137,29 +137,41 @@ func TestBadRedirectURL(t *testing.T) {
 // A caller that is interrupted in the middle of a refresh does not end the chain:
 // what the server answered is kept.
 func TestInterruptedRefreshKeepsTheChain(t *testing.T) {
-	b := newBed(t)
-	b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{ReuseRevokes: true}})
-	cr, err := b.client(nil).Credential(t.Context(), b.url(page), ask)
-	if err != nil {
-		t.Fatal(err)
-	}
-	late := func(cfg *access.Config) { cfg.Now = func() time.Time { return cr.Expiry.Add(time.Second) } }
-	ctx, cancel := context.WithCancel(t.Context())
-	interrupt := func(cfg *access.Config) {
-		late(cfg)
-		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
-			if strings.HasSuffix(req.URL.Path, "/oauth/token") {
+	for _, answered := range []bool{false, true} {
+		b := newBed(t)
+		b.app(accesstest.App{Allow: true, OAuth: &accesstest.OAuth{ReuseRevokes: true}})
+		cr, err := b.client(nil).Credential(t.Context(), b.url(page), ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := func(cfg *access.Config) { cfg.Now = func() time.Time { return cr.Expiry.Add(time.Second) } }
+		ctx, cancel := context.WithCancel(t.Context())
+		interrupt := func(cfg *access.Config) {
+			late(cfg)
+			cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+				if !strings.HasSuffix(req.URL.Path, "/oauth/token") {
+					return b.rt.RoundTrip(req)
+				}
+				if !answered {
+					cancel()
+				}
+				resp, err := b.rt.RoundTrip(req)
 				cancel()
-			}
-			return b.rt.RoundTrip(req)
-		})
-	}
-	_, _ = b.client(interrupt).Credential(ctx, b.url(page), access.Policy{}) // either is fine
-	if _, err := b.client(late).Credential(t.Context(), b.url(page), access.Policy{}); err != nil {
-		t.Errorf("after the interruption: %v", err)
-	}
-	if b.logins() != 1 {
-		t.Error("a person was asked")
+				if err == nil && req.Context().Err() != nil { // as a transport does that is still reading
+					resp.Body.Close()
+					return nil, req.Context().Err()
+				}
+				return resp, err
+			})
+		}
+		_, _ = b.client(interrupt).Credential(ctx, b.url(page), access.Policy{}) // either is fine
+		cancel()
+		if _, err := b.client(late).Credential(t.Context(), b.url(page), access.Policy{}); err != nil {
+			t.Errorf("answered: %v: after the interruption: %v", answered, err)
+		}
+		if b.logins() != 1 {
+			t.Error("a person was asked")
+		}
 	}
 }
 
