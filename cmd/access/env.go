@@ -152,8 +152,8 @@ var dialects = map[string]dialect{
 func githubEnv(env *cli.Env, vars []variable) error {
 	var masks, lines strings.Builder
 	for _, v := range vars {
-		if v.secret != "" {
-			fmt.Fprintf(&masks, "::add-mask::%s\n", escapeData.Replace(v.secret))
+		for _, secret := range v.secrets {
+			fmt.Fprintf(&masks, "::add-mask::%s\n", escapeData.Replace(secret))
 		}
 		if v.unset {
 			continue

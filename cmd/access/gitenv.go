@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"os/exec"
 	"slices"
@@ -20,10 +19,10 @@ import (
 
 // A variable is a change of an environment.
 type variable struct {
-	name   string
-	value  access.Secret // mostly none, but what holds one must not be printed by accident
-	unset  bool
-	secret string // the part of the value that logs must not show; "" for none
+	name    string
+	value   access.Secret // mostly none, but what holds one must not be printed by accident
+	unset   bool
+	secrets []string // the parts of the value that logs must not show
 }
 
 func set(name, value string) variable { return variable{name: name, value: access.NewSecret(value)} }
@@ -63,7 +62,7 @@ func triedCredential(ctx context.Context, d *door.Door, o access.Origin, u *url.
 
 // gitVariables are what git and git-lfs need in their environment to send the
 // credentials of the hosts, each to its own and nowhere else. Dropped are the traces
-// that were set and would print them.
+// that were set and would print them ([githelper.WithoutTraces]).
 func gitVariables(env *cli.Env, c *urfave.Context, hosts []string) (vars []variable, dropped []string, err error) {
 	d, err := open(env, c, nil)
 	if err != nil {
@@ -110,12 +109,8 @@ func gitVariables(env *cli.Env, c *urfave.Context, hosts []string) (vars []varia
 		// to 3.6 that one has each extra header twice, which Access refuses.
 		settings = append(settings, setting{key: "lfs." + string(o) + ".access", value: "basic"})
 	}
-	vars = asVariables(environ, git.Version, settings)
-	if slices.ContainsFunc(creds, func(cr access.Credential) bool { return printedByTraces(git.Version, cr) }) {
-		off, names := withoutTraces(environ)
-		vars, dropped = append(vars, off...), names
-	}
-	return vars, dropped, nil
+	shown := slices.ContainsFunc(creds, func(cr access.Credential) bool { return printedByTraces(git.Version, cr) })
+	return configured(environ, git.Version, settings, shown)
 }
 
 // findGit returns the git on the PATH of the child. A machine without one gets the
@@ -163,70 +158,56 @@ func gitSettings(d *door.Door, cr access.Credential, v githelper.Version) []sett
 	return settings
 }
 
-// asVariables puts settings into an environment: as GIT_CONFIG_COUNT since git 2.31,
-// in GIT_CONFIG_PARAMETERS, git's own form for -c, before.
-func asVariables(environ []string, v githelper.Version, settings []setting) []variable {
-	lookup := func(name string) string {
-		value := ""
-		for _, kv := range environ {
-			if n, v, _ := strings.Cut(kv, "="); n == name {
-				value = v
-			}
-		}
-		return value
-	}
-	if !v.AtLeast(2, 31) {
-		params, secret := lookup("GIT_CONFIG_PARAMETERS"), ""
-		for _, s := range settings {
-			if params != "" {
-				params += " "
-			}
-			params += "'" + strings.ReplaceAll(s.key+"="+s.value, "'", `'\''`) + "'"
-			if s.secret != "" {
-				secret = s.secret
-			}
-		}
-		all := set("GIT_CONFIG_PARAMETERS", params)
-		all.secret = secret
-		return []variable{all}
-	}
-	n := 0
-	_, _ = fmt.Sscan(lookup("GIT_CONFIG_COUNT"), &n) // none or nonsense counts as 0
-	var vars []variable
+// configured are the changes of an environment that give git settings on top of its
+// configuration files. With quiet, no trace prints them: dropped are those that were
+// to.
+func configured(environ []string, v githelper.Version, settings []setting, quiet bool) (vars []variable, dropped []string, err error) {
+	var lines [][2]string
+	var secrets []string
 	for _, s := range settings {
-		value := set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), s.value)
-		value.secret = s.secret
-		vars = append(vars, set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), s.key), value)
-		n++
+		lines = append(lines, [2]string{s.key, s.value})
+		if s.secret != "" {
+			secrets = append(secrets, s.secret)
+		}
 	}
-	return append(vars, set("GIT_CONFIG_COUNT", fmt.Sprint(n)))
+	changed, err := v.Configure(environ, lines)
+	if err != nil {
+		return nil, nil, err
+	}
+	if quiet {
+		changed, dropped = githelper.WithoutTraces(changed)
+	}
+	return changes(environ, changed, secrets), dropped, nil
 }
 
-// traces are the variables that make git print request headers. Authorization and
-// cookies are redacted by it (http.c) since 2.28, other headers are not; trace2
-// prints configuration values and variables where it is configured to.
-var traces = []string{"GIT_TRACE_CURL", "GIT_CURL_VERBOSE", "GIT_TRACE2", "GIT_TRACE2_EVENT", "GIT_TRACE2_PERF"}
+// changes are what makes one environment of another, in which secrets may stand.
+func changes(from, to, secrets []string) (vars []variable) {
+	stays := map[string]bool{}
+	for _, kv := range to {
+		name, value, _ := strings.Cut(kv, "=")
+		stays[name] = true
+		if slices.Contains(from, kv) {
+			continue
+		}
+		v := set(name, value)
+		for _, secret := range secrets {
+			if strings.Contains(value, secret) {
+				v.secrets = append(v.secrets, secret)
+			}
+		}
+		vars = append(vars, v)
+	}
+	for _, kv := range from {
+		if name, _, _ := strings.Cut(kv, "="); !stays[name] {
+			stays[name] = true // it may stand there twice
+			vars = append(vars, variable{name: name, unset: true})
+		}
+	}
+	return vars
+}
 
 // printedByTraces reports whether a trace of this git would show the credential. A
 // JWT stays in the cookie file, and HTTP/2 is off where it would show.
 func printedByTraces(v githelper.Version, cr access.Credential) bool {
 	return cr.Kind != access.None && !(cr.Kind == access.JWT && v.RedactsHTTP1())
-}
-
-// withoutTraces takes them out of an environment that has a secret in it, and tells
-// which were on. trace2 is switched off by name, since a configuration file may
-// switch it on.
-func withoutTraces(environ []string) (vars []variable, dropped []string) {
-	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		if !slices.Contains(traces, name) {
-			continue
-		}
-		// GIT_CURL_VERBOSE is on if it is there at all (http.c).
-		if value != "" && value != "0" && value != "false" || name == "GIT_CURL_VERBOSE" {
-			dropped = append(dropped, name)
-		}
-		vars = append(vars, variable{name: name, unset: true})
-	}
-	return append(vars, set("GIT_TRACE2", "0"), set("GIT_TRACE2_EVENT", "0"), set("GIT_TRACE2_PERF", "0")), dropped
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
-	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
 	"github.com/gitaccess/gitaccess/webproxy"
 )
@@ -248,9 +247,11 @@ func proxyEnviron(env *cli.Env, c *urfave.Context, p *webproxy.Proxy, o access.O
 		if err != nil {
 			return nil, err
 		}
-		vars = append(vars, throughProxy(environ, git.Version, p, o)...)
-		off, dropped := withoutTraces(environ)
-		vars = append(vars, off...)
+		through, dropped, err := configured(environ, git.Version, throughProxy(p, o), true)
+		if err != nil {
+			return nil, err
+		}
+		vars = append(vars, through...)
 		if len(dropped) > 0 {
 			env.Warn("%s would print the proxy's token and is not passed on", strings.Join(dropped, ", "))
 		}
@@ -263,11 +264,11 @@ func proxyEnviron(env *cli.Env, c *urfave.Context, p *webproxy.Proxy, o access.O
 
 // throughProxy leads git and git-lfs to the proxy's root. The token travels in a
 // header: a path would stand on the command line of git-remote-http.
-func throughProxy(environ []string, v githelper.Version, p *webproxy.Proxy, o access.Origin) []variable {
+func throughProxy(p *webproxy.Proxy, o access.Origin) []setting {
 	root := p.Root().String()
-	return asVariables(environ, v, []setting{
+	return []setting{
 		{key: "url." + root + ".insteadOf", value: string(o) + "/"},
 		{key: "http." + root + ".extraHeader", value: webproxy.TokenHeader + ": " + p.Token(), secret: p.Token()},
 		{key: "http." + root + ".proxy", value: ""}, // one of the environment reaches no loopback address of ours
-	})
+	}
 }
