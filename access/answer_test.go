@@ -85,6 +85,7 @@ func FuzzReadAnswer(f *testing.F) {
 		"200 OK\r\n\r\nhello",
 		"302 Found\r\nLocation: https://kite.cloudflareaccess.com/cdn-cgi/access/login/git.example.com?kid=aud1&meta=x\r\nWWW-Authenticate: Cloudflare-Access resource_metadata=\"" + resource + "\"\r\n\r\n",
 		"302 Found\r\nLocation: /cdn-cgi/access/login/../../../evil\r\n\r\n", "302 Found\r\nLocation: //%zz\r\n\r\n",
+		"302 Found\r\nLocation: /cdn-cgi/access/login/%2e%2e/%2e%2e/%2e%2e/evil\r\n\r\n",
 		"401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"OAuth\", error=\"invalid_token\", error_description=\"" + strings.Repeat("long ", 100) + "\", resource_metadata=\"" + resource + "\"\r\n\r\n",
 		"401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n", "401 Unauthorized\r\nX-A: b\r\n\r\n",
 		"401 Unauthorized\r\nContent-Type: application/json\r\n\r\n{\"error\":\"invalid_token\",\"resource_metadata\":\"" + resource + "\"}",

@@ -67,41 +67,48 @@ func isTeam(root string) bool {
 // and for all of its paths, sends nobody to a server but the team's or the
 // application's, and is the same when it is written and read again.
 func FuzzResourceMetadata(f *testing.F) {
-	for _, doc := range []string{
-		// As documented, as observed, and of an MCP portal.
+	const header = "/.well-known/cloudflare-access-protected-resource/"
+	add := func(doc, challenge string) {
+		for i := range fuzzApps {
+			f.Add([]byte(doc), challenge, byte(i))
+		}
+	}
+	for _, doc := range []string{ // as documented, as observed, of an MCP portal, and more
 		`{"resource":"https://git.example.com/","authorization_servers":["https://kite.cloudflareaccess.com"],"authentication_method":"cloudflare-access"}`,
 		`{"resource":"https://git.example.com","protected":true,"team_domain":"kite.cloudflareaccess.com","authorization_servers":["https://kite.cloudflareaccess.com"],"authentication_methods":[{"name":"cloudflared","url":"https://developers.cloudflare.com"}]}`,
 		`{"resource":"https://git.example.com/team","authorization_servers":["https://git.example.com"]}`,
 		`{"resource":"https://git.example.com:8443/","authorization_servers":["kite.cloudflareaccess.com"]}`,
 		`{"resource":"http://127.0.0.1:8080","authorization_servers":["https://kite.cloudflareaccess.com/"]}`,
-		// Those of others, by all that URLs allow.
-		`{"resource":"https://evil.example.net","authorization_servers":["https://kite.cloudflareaccess.com"]}`,
-		`{"resource":"https://git.example.com@evil.example.net/","authorization_servers":["https://kite.cloudflareaccess.com@evil.example.net"]}`,
-		`{"resource":"https://evil@git.example.com/","authorization_servers":["https://evil@kite.cloudflareaccess.com"]}`,
-		`{"resource":"https://git.example.com#/team","authorization_servers":["https://kite.cloudflareaccess.com#"]}`,
-		`{"resource":"https://git.example.com/teammate","authorization_servers":["https://kite.cloudflareaccess.com/../x"]}`,
-		`{"resource":"https://git.example.com/team/../..","authorization_servers":["https://kite.cloudflareaccess.com?x"]}`,
-		`{"resource":"https://g\u0130t.example.com","authorization_servers":["https://k\u0130te.cloudflareaccess.com"]}`,
-		`{"resource":"https://git.example.com","authorization_servers":["https://\u212aite.cloudflareaccess.com"]}`,
-		`{"resource":"https://git.example.com","authorization_servers":["https://a.kite.cloudflareaccess.com","https://kite.cloudflareaccess.com"]}`,
-		`{"resource":"https://git.example.com","authorization_servers":["https://kite.cloudflareaccess.com.evil.example.net"]}`,
-		`{"resource":"https://git.example.com","authorization_servers":["http://kite.cloudflareaccess.com"]}`,
-		`{"resource":"https://git.example.com","authorization_servers":["https://kite.cloudflareaccess.com:8443"]}`,
-		`{"resource":"//git.example.com","authorization_servers":["//kite.cloudflareaccess.com"]}`,
-		`{"resource":"https://git.example.com/` + strings.Repeat("a", 4<<10) + `","authorization_servers":["https://kite.cloudflareaccess.com"]}`,
+		`{"resource":"http://127.0.0.1:8080","authorization_servers":["http://127.0.0.1:8080"]}`,
 		`{"resource":null,"authorization_servers":null}`, `{"RESOURCE":"https://git.example.com"}`, `[]`, `null`,
 	} {
-		for i, u := range []string{"/.well-known/cloudflare-access-protected-resource/", "https://git.example.com/.well-known/oauth-protected-resource/team",
-			"https://u:p@git.example.com:443/x", "//evil.example.net/x", "http://git.example.com/x"} {
-			f.Add([]byte(doc), u, byte(i))
-		}
+		add(doc, header)
+	}
+	for _, resource := range []string{
+		"https://evil.example.net", "https://git.example.com@evil.example.net/", "https://evil@git.example.com/", "https://git.example.com#/team", "https://git.example.com/teammate",
+		"https://git.example.com/team/../..", "https://g\u0130t.example.com", "https://git.example.com?" + strings.Repeat("a", 4<<10), "//git.example.com", "git.example.com", "https://git.example.com:444",
+	} {
+		add(`{"resource":"`+resource+`","authorization_servers":["https://kite.cloudflareaccess.com"]}`, header)
+	}
+	for _, server := range []string{
+		"https://kite.cloudflareaccess.com@evil.example.net", "https://evil@kite.cloudflareaccess.com", "https://kite.cloudflareaccess.com#", "https://kite.cloudflareaccess.com/../x", "https://kite.cloudflareaccess.com/%2e%2e/x",
+		"https://kite.cloudflareaccess.com?x", "https://k\u0130te.cloudflareaccess.com", "https://\u212aite.cloudflareaccess.com", "https://a.kite.cloudflareaccess.com", "https://kite.fed.cloudflareaccess.com",
+		"https://kite.cloudflareaccess.com.evil.example.net", "http://kite.cloudflareaccess.com", "https://kite.cloudflareaccess.com:8443", "//kite.cloudflareaccess.com", "https://evil.cloudflareaccess.com", "https://git.example.com/a/b",
+	} {
+		add(`{"resource":"https://git.example.com","authorization_servers":["`+server+`"]}`, header)
+	}
+	for _, challenge := range []string{"https://git.example.com/.well-known/oauth-protected-resource/team", "https://u:p@git.example.com:443/x", "//evil.example.net/x", "http://git.example.com/x",
+		"https://g\u0130t.example.com/x", "x", "https://git.example.com:8443", "http://127.0.0.1:8080/#x", "https://\x00", ""} {
+		add(`{}`, challenge)
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, challenge string, which byte) {
 		app := fuzzApps[int(which)%len(fuzzApps)]
 		app.Resource = challenge
 		root := strings.TrimSuffix(app.Origin.URL().String(), "/")
-		if u, err := resourceURL(app); err == nil && dialed(t, u.String()) != root {
-			t.Errorf("the document of %s is at %s", root, u)
+		if u, err := resourceURL(app); err == nil {
+			if sent, _, _ := strings.Cut(u.String(), "#"); dialed(t, sent) != root {
+				t.Errorf("the document of %s is at %s", root, u)
+			}
 		}
 		m, err := decodeJSON[resourceMetadata](document(doc), http.StatusOK)
 		if err != nil || m.check(app) != nil {

@@ -59,6 +59,8 @@ func FuzzServerMetadata(f *testing.F) {
 		}
 		add(map[string]any{"authorization_endpoint": hostile, "token_endpoint": hostile, "registration_endpoint": hostile, "revocation_endpoint": hostile, "issuer": hostile})
 	}
+	// The application's host sends a person to the team and has the code for itself.
+	add(map[string]any{"issuer": "https://git.example.com", "token_endpoint": "https://git.example.com/token"})
 	add(map[string]any{"issuer": "https://evil.cloudflareaccess.com"})
 	add(map[string]any{"code_challenge_methods_supported": nil})
 	add(map[string]any{"code_challenge_methods_supported": []string{"plain"}})

@@ -186,6 +186,13 @@ func fuzzEntry(t *testing.T, blob []byte, newer bool) {
 	m := newMemory(400)
 	other := nameOf("other") + ".0123456789abcdef.0"
 	m.blobs[nameOf("k")], m.blobs[other] = blob, []byte("x")
+	if e, err := decode("k", blob); err == nil {
+		for _, p := range []*parts{e.Parts, e.Next, e.Old} {
+			for i := 0; p != nil && i < p.Count; i++ {
+				m.blobs[p.name(nameOf("k"), i)] = []byte("x")
+			}
+		}
+	}
 	before := maps.Clone(m.blobs)
 	ctx := t.Context()
 	value := bytes.Repeat([]byte("secret "), 100)
@@ -213,6 +220,7 @@ func FuzzEnvelope(f *testing.F) {
 		`{"v":1,"key":"k","parts":{"generation":"0123456789abcdef","count":1,"size":1,"sha256":"00"},"old":null}`, `null`,
 		`{"v":1,"key":"other","value":"eA=="}`, `{"v":1,"key":"k","value":"eA==","parts":{"generation":"0123456789abcdef","count":1,"size":1,"sha256":"00"}}`,
 		`{"v":1,"key":"k","next":{"generation":"../../x","count":1,"size":1,"sha256":""},"old":{"generation":"0123456789abcdef","count":-1,"size":-1,"sha256":""}}`,
+		`{"v":1,"key":"k","parts":{"generation":"00112233445566aa","count":2,"size":300,"sha256":"00"}}`,
 		`{"v":1,"key":"k","value":"eA==","next":{"generation":"0123456789abcdef","count":3,"size":7000,"sha256":"00"},"old":{"generation":"fedcba9876543210","count":2,"size":4000,"sha256":"00"}}`, "\xff", "{",
 	} {
 		f.Add([]byte(s))
