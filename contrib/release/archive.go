@@ -49,10 +49,7 @@ func (r *release) write(name string, b []byte) error {
 }
 
 func (r *release) tarball(w io.Writer, folder string, files []file) error {
-	z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
+	z := gzip.NewWriter(w) // the best takes four times as long for 3‰
 	t := tar.NewWriter(z)
 	for _, f := range files {
 		h := &tar.Header{

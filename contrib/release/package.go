@@ -126,7 +126,7 @@ func (r *release) describe(format string, p platform) (config nfpmConfig, name s
 		config.Version = debianVersion(r.number())
 		config.Recommends = []string{"ca-certificates", "git-core", "openssh-clients"}
 		config.Description = about // the synopsis has a field of its own
-		config.RPM = map[string]any{"group": "Development/Tools", "summary": "G" + synopsis[1:], "compression": "xz", "buildhost": "localhost"}
+		config.RPM = map[string]any{"group": "Development/Tools", "summary": "G" + synopsis[1:], "compression": "zstd:19", "buildhost": "localhost"}
 		name = fmt.Sprintf("gitaccess-%s-1.%s.rpm", config.Version, machine)
 	case "apk":
 		config.Version, config.Release = alpineVersion(r.number()), "0"
