@@ -157,6 +157,10 @@ func TestHostedCI(t *testing.T) {
 	if err != nil || len(workflows) == 0 {
 		t.Fatalf("no workflows: %v", err)
 	}
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range workflows {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -173,6 +177,11 @@ func TestHostedCI(t *testing.T) {
 		}
 		if n, want := strings.Count(text, "persist-credentials: false"), strings.Count(text, "actions/checkout@"); n != want {
 			t.Errorf("%s: %d of %d checkouts leave the token in the clone", name, want-n, want)
+		}
+		for _, m := range regexp.MustCompile(`run: make ([a-z-]+)`).FindAllStringSubmatch(text, -1) {
+			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).Match(makefile) {
+				t.Errorf("%s: there is no %s", name, m[0])
+			}
 		}
 		for _, bad := range []string{"pull_request_target", "secrets.", "github.event.", "workflow_run"} {
 			if strings.Contains(text, bad) {
