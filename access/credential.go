@@ -45,6 +45,7 @@ type Credential struct {
 	token    Secret // JWT, Bearer
 	clientID string // ServiceToken
 	secret   Secret // ServiceToken
+	source   string // ServiceToken of the configuration
 	fresh    bool   // obtained in this call, not from the store
 }
 
@@ -60,6 +61,10 @@ func (cr Credential) Token() Secret { return cr.token }
 
 // ClientID returns the id of a service token, which is no secret.
 func (cr Credential) ClientID() string { return cr.clientID }
+
+// Source says where a service token of the configuration comes from
+// ([BoundServiceToken]); empty for one of the store, and for the other kinds.
+func (cr Credential) Source() string { return cr.source }
 
 // ClientSecret returns the secret half of a service token.
 func (cr Credential) ClientSecret() Secret { return cr.secret }

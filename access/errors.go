@@ -78,6 +78,7 @@ type RefusedError struct {
 	Cause      Cause
 	StatusCode int    // of the answer, or 0
 	Detail     string // the server's own words, quoted and cut; may be empty
+	Source     string // of the service token that was refused, see [Credential.Source]
 }
 
 func (e *RefusedError) Error() string {

@@ -58,16 +58,23 @@ func boundTo(patterns []string, o Origin) bool {
 // hexadecimal digits and keep working.
 var tokenSecret = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(cfast_[0-9A-Za-z]{48}|[0-9a-f]{64})$`) })
 
+// notInServiceToken are what copying and shells leave around a value.
+const notInServiceToken = " \t\r\n\"'"
+
 // CheckServiceToken reports what looks wrong about a client id and secret: empty,
 // exchanged, with white space or quotes around. A secret of unknown form is
 // suspicious but may be right, so that is left to the server.
 func CheckServiceToken(id string, secret Secret) error {
 	s := secret.Reveal()
 	switch {
-	case id == "" || s == "":
-		return errors.New("access: a service token needs both a client id and a client secret")
-	case strings.ContainsAny(id, " \t\r\n\"'") || strings.ContainsAny(s, " \t\r\n\"'"):
-		return errors.New("access: the service token contains white space or quotes")
+	case id == "":
+		return errors.New("access: the service token has a client secret and no client id")
+	case s == "":
+		return errors.New("access: the service token has a client id and no client secret")
+	case strings.ContainsAny(id, notInServiceToken):
+		return errors.New("access: there is white space, a line break or a quote in the client id of the service token")
+	case strings.ContainsAny(s, notInServiceToken):
+		return errors.New("access: there is white space, a line break or a quote in the client secret of the service token")
 	case strings.HasSuffix(s, ".access") || tokenSecret().MatchString(id):
 		return errors.New("access: client id and client secret of the service token seem to be exchanged")
 	case strings.HasPrefix(s, "cfast_") && !tokenSecret().MatchString(s):
@@ -168,7 +175,7 @@ func (c *Client) serviceToken(ctx context.Context, o Origin, r *hostRecord, p Po
 			if err := CheckServiceToken(t.ClientID, t.Secret); err != nil {
 				return Credential{}, false, fmt.Errorf("%w (%s)", err, t.Source)
 			}
-			return Credential{Kind: ServiceToken, App: app, clientID: t.ClientID, secret: t.Secret}, true, nil
+			return Credential{Kind: ServiceToken, App: app, clientID: t.ClientID, secret: t.Secret, source: t.Source}, true, nil
 		}
 	}
 	// The record says whether the Store has one, so that a warm call with a

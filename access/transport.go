@@ -52,7 +52,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if cr.Kind == ServiceToken {
-			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: ServiceTokenRefused, StatusCode: answer.StatusCode})
+			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: ServiceTokenRefused, StatusCode: answer.StatusCode, Source: cr.source})
 		}
 		if cr.Fresh() {
 			return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: notAccepted(cr, req), StatusCode: answer.StatusCode})
@@ -87,7 +87,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if cr.Kind == ServiceToken {
 			cause = ServiceTokenRefused
 		}
-		return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: cause, StatusCode: answer.StatusCode})
+		return nil, t.refuse(resp, &RefusedError{App: cr.App, Cause: cause, StatusCode: answer.StatusCode, Source: cr.source})
 	case AnswerServiceOnly, AnswerUnauthorized, AnswerForbidden:
 		return t.final(req, resp, cr, answer)
 	}
@@ -138,7 +138,7 @@ func (t *transport) send(req *http.Request) (resp *http.Response, held *grant, c
 
 // final tells what a 401 or 403 means, given what was presented.
 func (t *transport) final(req *http.Request, resp *http.Response, cr Credential, a Answer) (*http.Response, error) {
-	e := &RefusedError{App: cr.App, StatusCode: a.StatusCode, Detail: a.Detail}
+	e := &RefusedError{App: cr.App, StatusCode: a.StatusCode, Detail: a.Detail, Source: cr.source}
 	switch {
 	case cr.Kind == ServiceToken && a.Kind == AnswerUnauthorized:
 		e.Cause = ServiceTokenInvalid

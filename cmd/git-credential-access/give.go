@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
@@ -58,7 +59,7 @@ func (h *helper) give(ctx context.Context, t *host, cr access.Credential, state 
 				Err: fmt.Errorf("%s has a service token, which git cannot get from a credential helper", t.origin.Host()),
 				Hints: []string{
 					fmt.Sprintf("run git with it: access run %s -- git …", t.origin.Host()),
-					fmt.Sprintf("to use a person's session in its place: access service-token remove %s", t.origin.Host()),
+					"git can send a person's session; " + door.WithoutServiceToken(cr.Source(), t.origin.Host()),
 				},
 				Code: cli.ExitRefused,
 			})

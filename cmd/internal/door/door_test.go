@@ -203,6 +203,9 @@ func TestAuthorities(t *testing.T) {
 func TestExplain(t *testing.T) {
 	app := access.App{Origin: host, Team: "team.cloudflareaccess.com"}
 	refused := func(c access.Cause) error { return &access.RefusedError{App: app, Cause: c} }
+	refusedFrom := func(source string, c access.Cause) error {
+		return &access.RefusedError{App: app, Cause: c, Source: source}
+	}
 	tests := []struct {
 		err  error
 		code int
@@ -216,6 +219,11 @@ func TestExplain(t *testing.T) {
 		{refused(access.ServiceTokenInvalid), 4, "expiry"},
 		{refused(access.ServiceTokenNotAllowed), 4, "Service Auth"},
 		{refused(access.ServiceTokenRefused), 4, "Service Auth"},
+		{refused(access.ServiceTokenInvalid), 4, "store a new one: access service-token add git.example.com"},
+		{refused(access.ServiceTokenRefused), 4, "remove the token: access service-token remove git.example.com"},
+		{refusedFrom("A, B", access.ServiceTokenInvalid), 4, "put a new one where this one comes from: A, B"},
+		{refusedFrom("A, B", access.ServiceTokenRefused), 4, "take the token out of the environment: unset A B"},
+		{refusedFrom("--service-token-id", access.ServiceTokenRefused), 4, "leave out --service-token-id"},
 		{refused(access.Denied), 4, "administrator"},
 		{refused(access.NotWithOAuth), 4, "Managed OAuth"},
 		{refused(access.Blocked), 4, "firewall"},

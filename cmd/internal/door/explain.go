@@ -152,15 +152,15 @@ func explainRefused(e *access.RefusedError) []string {
 	case access.ServiceTokenInvalid:
 		return []string{
 			"compare the client id with the one your administrator sees, check its expiry there, and whether it was disabled",
-			"store a new one: access service-token add " + host,
+			newServiceToken(e.Source, host),
 		}
 	case access.ServiceTokenNotAllowed:
 		return []string{"your administrator must add this token to a policy with the action Service Auth on this application"}
 	case access.ServiceTokenRefused:
 		return []string{
-			"either the token is wrong, expired or disabled: access service-token add " + host,
+			"either the token is wrong, expired or disabled; " + newServiceToken(e.Source, host),
 			"or it is in no policy whose action is Service Auth (an Allow policy does not admit service tokens): your administrator can add it",
-			"a person's login is not tried in its place; to use one, remove the token: access service-token remove " + host,
+			"a person's login is not tried in its place; " + WithoutServiceToken(e.Source, host),
 		}
 	case access.Denied:
 		return []string{"your account is not admitted by the policies of this application; your administrator can say why", "to try another account: access login --fresh " + host}
@@ -176,6 +176,26 @@ func explainRefused(e *access.RefusedError) []string {
 		return []string{"open any web page in a browser and log in to this network first"}
 	}
 	return nil
+}
+
+// newServiceToken says where another service token has to go. A stored one comes after that of the environment.
+func newServiceToken(source, host string) string {
+	if source == "" {
+		return "store a new one: access service-token add " + host
+	}
+	return "put a new one where this one comes from: " + source
+}
+
+// WithoutServiceToken says how a person's session takes the place of the service token for host that comes from source, see
+// [access.Credential.Source].
+func WithoutServiceToken(source, host string) string {
+	switch {
+	case source == "":
+		return "to use one, remove the token: access service-token remove " + host
+	case strings.HasPrefix(source, "-"):
+		return "to use one, leave out " + source
+	}
+	return "to use one, take the token out of the environment: unset " + strings.ReplaceAll(source, ",", "")
 }
 
 // explainOAuth has a line for each row of the troubleshooting table of
