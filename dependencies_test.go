@@ -151,6 +151,27 @@ func TestNoCgo(t *testing.T) {
 	}
 }
 
+// The page of changes, which promises what stays as it is, knows every program and package.
+func TestChangesKnowAll(t *testing.T) {
+	page, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.Clone(rooms)
+	programs, err := filepath.Glob("cmd/*/main.go")
+	if err != nil || len(programs) == 0 {
+		t.Fatalf("no programs: %v", err)
+	}
+	for _, p := range programs {
+		names = append(names, filepath.Base(filepath.Dir(p)))
+	}
+	for _, name := range names {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("CHANGELOG.md has no %s", name)
+		}
+	}
+}
+
 // What the hosted CI runs is pinned, may read and nothing else, and covers the systems.
 func TestHostedCI(t *testing.T) {
 	workflows, err := filepath.Glob(".github/workflows/*.yml")
