@@ -4,7 +4,7 @@
 // gives adds the credential, such as that of access.Client.Transport; this package
 // knows nothing of sessions.
 //
-//	l, err := webproxy.Listen("127.0.0.1:0")
+//	l, err := webproxy.Listen(ctx, "127.0.0.1:0")
 //	…
 //	p, err := webproxy.New(l, &url.URL{Scheme: "https", Host: "git.example.com"}, transport, nil)
 //	…
@@ -15,13 +15,17 @@
 //
 // Whoever may use it may do all that the credential may, so each request must show
 // the secret of this run: as the first element of its path, in the header
-// Access-Proxy-Token, or in Authorization: as the password of Basic, as a Bearer token or
-// alone. Others can read it on the command
-// line of a client; on Linux, where the kernel tells whose a connection is, those of
-// other users than this one and root are closed. A unix socket needs no secret, since
-// only its owner can connect to it. The Host header must be a loopback address with the
-// proxy's port, and Origin and Sec-Fetch-Site must not speak of another site: a web
-// page whose name was rebound to 127.0.0.1 in DNS does not get further.
+// Access-Proxy-Token, or in Authorization (the password of Basic, a Bearer token, or
+// the secret alone).
+//
+// Other users of the machine can read a secret on the command line of a client. On
+// Linux the kernel tells who has the other end of a connection, and only this user
+// and root are served. A unix socket needs no secret, since only its owner can
+// connect to it.
+//
+// The Host header must be a loopback address with the proxy's port, and Origin and
+// Sec-Fetch-Site must not speak of another site. So a web page gets no further, also
+// one whose name was made to lead to 127.0.0.1 (DNS rebinding).
 //
 // # What is changed
 //
@@ -69,8 +73,7 @@ type Options struct {
 	KeepBodies bool
 }
 
-// A Proxy serves one host. It is an [http.Handler] of its own, safe for concurrent
-// use.
+// A Proxy serves one host. It is safe for concurrent use.
 type Proxy struct {
 	opt      Options
 	listener net.Listener
@@ -88,12 +91,19 @@ type Proxy struct {
 
 // New returns a Proxy that will serve target at l, which [Listen] made. Target is an
 // https or http URL; its path is where [Proxy.URL] leads to, and the whole host is
-// served.
+// served. rt adds the credential and sends the requests. It follows no redirect, as
+// no RoundTripper does, and takes 101 answers whose body is an io.ReadWriteCloser.
+//
+// [Proxy.Serve] closes l. After an error of New it is the caller's to close.
 func New(l net.Listener, target *url.URL, rt http.RoundTripper, o *Options) (*Proxy, error) {
 	if target == nil || target.Host == "" || target.Scheme != "https" && target.Scheme != "http" {
 		return nil, fmt.Errorf("webproxy: %q is no http or https URL", target)
 	}
-	p := &Proxy{listener: known{l}, target: target, token: strings.ToLower(rand.Text()), hosts: map[string]bool{}}
+	if rt == nil {
+		return nil, errors.New("webproxy: no RoundTripper that adds a credential")
+	}
+	host := *target
+	p := &Proxy{listener: known{l}, target: &host, token: strings.ToLower(rand.Text()), hosts: map[string]bool{}}
 	if o != nil {
 		p.opt = *o
 	}
@@ -192,7 +202,8 @@ func (p *Proxy) Serve(ctx context.Context) error {
 	return fmt.Errorf("webproxy: %w", err)
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP answers one request, by all the rules of the package but the one about
+// the users of the machine, which [Proxy.Serve] keeps.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.busy.Add(1)
 	defer p.busy.Done()

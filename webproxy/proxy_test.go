@@ -682,3 +682,34 @@ func TestMain(m *testing.M) {
 	http.DefaultTransport = &http.Transport{TLSClientConfig: &tls.Config{}}
 	os.Exit(m.Run())
 }
+
+// A proxy for no host, or one that would add no credential, is a mistake of the caller.
+func TestNewRefuses(t *testing.T) {
+	l, err := webproxy.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	host := &url.URL{Scheme: "https", Host: "git.example.com"}
+	for name, err := range map[string]error{
+		"no target": second(webproxy.New(l, nil, http.DefaultTransport, nil)),
+		"no host":   second(webproxy.New(l, &url.URL{Scheme: "https"}, http.DefaultTransport, nil)),
+		"ssh":       second(webproxy.New(l, &url.URL{Scheme: "ssh", Host: "git.example.com"}, http.DefaultTransport, nil)),
+		"no rt":     second(webproxy.New(l, host, nil, nil)),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	p, err := webproxy.New(l, host, http.DefaultTransport, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := p.URL().String()
+	host.Path = "/changed/later"
+	if p.URL().String() != before {
+		t.Error("the caller's URL is used after New")
+	}
+}
+
+func second(_ *webproxy.Proxy, err error) error { return err }
