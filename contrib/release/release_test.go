@@ -429,8 +429,33 @@ func TestManagersAreRead(t *testing.T) {
 	nix := scripttest.Need(t, "nix-instantiate", "nix-bin")
 	r := testRelease(t)
 	archives := writeManagers(t, r)
-	runTool(t, r.out, ruby, "-c", "gitaccess.rb")
-	for system, p := range map[string]platform{"x86_64-linux": {"linux", "amd64"}, "aarch64-darwin": {"darwin", "arm64"}} {
+	got := runTool(t, r.out, ruby, "-W0", "-e", `
+		class Formula
+			class << self
+				def on_macos; @os = "darwin"; yield; end
+				def on_linux; @os = "linux"; yield; end
+				def on_intel; @arch = "amd64"; yield; end
+				def on_arm; @arch = "arm64"; yield; end
+				def url(url); @url = url; end
+				def sha256(sum); puts "#{@os}/#{@arch} #{@url} #{sum}"; end
+				def desc(*); end
+				def homepage(*); end
+				def license(*); end
+				def version(version); puts version; end
+				def test(*); end
+			end
+		end
+		load "./gitaccess.rb"`)
+	want := "1.2.3\n"
+	for _, p := range []platform{{"darwin", "amd64"}, {"darwin", "arm64"}, {"linux", "amd64"}, {"linux", "arm64"}} {
+		want += p.String() + " " + homepage + "/releases/download/v1.2.3/" + archives[p].Name + " " + archives[p].Sum + "\n"
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ruby (-want +got):\n%s", diff)
+	}
+	for system, p := range map[string]platform{
+		"x86_64-linux": {"linux", "amd64"}, "aarch64-linux": {"linux", "arm64"}, "x86_64-darwin": {"darwin", "amd64"}, "aarch64-darwin": {"darwin", "arm64"},
+	} {
 		got := runTool(t, r.out, nix, "--eval", "--strict", "--expr", `
 			let d = import ./gitaccess.nix {
 				lib = { licenses.asl20 = "Apache-2.0"; sourceTypes.binaryNativeCode = "binary"; };
