@@ -334,6 +334,9 @@ func TestHostileOAuthDocuments(t *testing.T) {
 		"token endpoint over http": {server: accesstest.OAuthServer{Document: func(d map[string]any) {
 			d["token_endpoint"] = "http://team.cloudflareaccess.com/token"
 		}}},
+		"authorization endpoint for another resource": {server: accesstest.OAuthServer{Document: func(d map[string]any) {
+			d["authorization_endpoint"] = d["authorization_endpoint"].(string) + "?resource=https://wiki.example.com"
+		}}},
 		"authorization endpoint is a script": {server: accesstest.OAuthServer{Document: func(d map[string]any) {
 			d["authorization_endpoint"] = "javascript:alert(1)"
 		}}},
