@@ -106,6 +106,7 @@ func TestReadNetrc(t *testing.T) {
 // Whatever is in a file: what is taken can be told to git, as it is, and no message repeats a secret.
 func FuzzLoginFiles(f *testing.F) {
 	f.Add([]byte("https://ada:secret@github.com/a.git\nhttps://u%0a:p@h\n"))
+	f.Add([]byte("machine h.tld login a password \"b\\nhost=evil.tld\"\n"))
 	f.Add([]byte("machine h.tld login \"a\\\"\" password b\ndefault login x password y\nmacdef z\nq\n\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, read := range []func([]byte) ([]StoredLogin, []LineError){ReadCredentialStore, ReadNetrc} {

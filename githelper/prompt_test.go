@@ -210,6 +210,7 @@ func FuzzParsePrompt(f *testing.F) {
 		f.Add(strings.ReplaceAll(row.Format, "…", "x"), "")
 		f.Add(strings.ReplaceAll(row.Format, "…", "https://ada@git.example.com"), "")
 		f.Add(strings.ReplaceAll(row.Format, "…", `"https://ada@git.example.com"`), "confirm")
+		f.Add(strings.ReplaceAll(row.Format, "…", "https://ada@git.example.com%20evil.example.com"), "")
 	}
 	f.Fuzz(func(t *testing.T, text, hint string) {
 		p := ParsePrompt(text, hint)

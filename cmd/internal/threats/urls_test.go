@@ -11,8 +11,7 @@ import (
 	"github.com/gitaccess/gitaccess/internal/scripttest"
 )
 
-// Whatever a URL or a name looks like, a credential goes to the host that a person set up, over TLS, and nothing is run or asked by it. That
-// a host is really behind Access is no reason to ask, either.
+// Whatever a URL or a name looks like, a credential goes to the host that a person set up, over TLS, and nothing is run or asked by it.
 func TestHostileURLs(t *testing.T) {
 	w := scripttest.NewWorld(t, scripttest.Git{})
 	w.Set("ACCESS_INTERACTIVE=always", "GIT_ASKPASS=false", "SSH_ASKPASS=false")
@@ -23,6 +22,8 @@ func TestHostileURLs(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}))
 	}
+	// Really behind Access, of a team that anybody can have.
+	w.Edge.AddApp(accesstest.App{Host: "team.evil.example.com", Allow: true, Team: w.Edge.AddTeam("evil")})
 	for _, args := range [][]string{
 		{"access", "setup", "git", "git.example.com"},
 		{"access", "setup", "git", "oauth.example.com"},
@@ -43,7 +44,7 @@ func TestHostileURLs(t *testing.T) {
 		"evil.example.com?git.example.com", "evil.example.com#git.example.com", `evil.example.com\@git.example.com`, "git.example.com.evil.example.com",
 		"git.example.com%0a.evil.example.com", "git.example.com%0d%0ahost=evil.example.com", "git.example.com\nhost=evil.example.com", "git.example.com%00.evil.example.com",
 		"git.example.com:8443", "git.example.com:80", "g\u0456t.example.com", "g\u0131t.example.com", "g\u0130t.example.com", "git.example.com\u3002evil.example.com",
-		"-oProxyCommand=" + touch, "--upload-pack=" + touch, "$(" + touch + ")", "`" + touch + "`", ";" + touch, "|" + touch, "", ".", "..", "[::1", "%67it.evil.example.com", "basic.example.com",
+		"-oProxyCommand=" + touch, "--upload-pack=" + touch, "$(" + touch + ")", "`" + touch + "`", ";" + touch, "|" + touch, "", ".", "..", "[::1", "%67it.evil.example.com",
 	}
 	for _, a := range authorities {
 		for _, prefix := range []string{"https://", "http://", "access::https://", "access::http://", "access::", "ssh://"} {
@@ -56,6 +57,12 @@ func TestHostileURLs(t *testing.T) {
 			run(t, w, "capability[]=authtype\ncapability[]=state\n"+request, []string{"ACCESS_INTERACTIVE=never"}, "git-credential-access", "get")
 		}
 	}
+
+	// ssh is configured to call access-ssh-proxy for every name, git for those that were set up.
+	for _, prefix := range []string{"https://", "access::https://"} {
+		run(t, w, "", nil, "git", "ls-remote", prefix+"team.evil.example.com/demo.git")
+	}
+	run(t, w, "url=https://team.evil.example.com/demo.git\n\n", nil, "git-credential-access", "get")
 
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("a name was run as a command")
