@@ -298,6 +298,47 @@ func FuzzInclude(f *testing.F) {
 	})
 }
 
+// FuzzIncludeAsSSHReads: ssh reads our file before all else, for the hosts in it, and
+// the person's as before for all others. What would have ssh run something or look for
+// names is left out.
+func FuzzIncludeAsSSHReads(f *testing.F) {
+	ssh := scripttest.Need(f, "ssh", "openssh-client")
+	for _, s := range []string{"", "Host *\n  User root", "User=root\r\nHost other.example.com\r\n\tUser \"a b\"\r\n", "Host git.example.com !other\n User x\nMatch final all\n User y\n", "\ufeffUser x\n",
+		"# gitaccess: ours\nMatch host *.example.com\n", "Host \"\n", "Port 22\\\nUser x\n", "\fUser x\n", "\r"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		for _, word := range []string{"exec", "canon", "include", "command", "\x00"} {
+			if bytes.Contains(bytes.ToLower(file), []byte(word)) {
+				return
+			}
+		}
+		dir := t.TempDir()
+		ours := filepath.Join(dir, "ours")
+		writeFile(t, ours, "Host git.example.com\n  User of-ours\n", 0o600)
+		config := filepath.Join(dir, "config")
+		read := func(content []byte, host string) (string, error) {
+			writeFile(t, config, string(content), 0o600)
+			out, err := exec.Command(ssh, "-G", "-F", config, host).Output()
+			return string(out), err
+		}
+		before, err := read(file, "other.example.com")
+		if err != nil {
+			return // ssh ends at such a file
+		}
+		with, err := sshproxy.SetInclude(file, ours)
+		if err != nil {
+			return
+		}
+		if after, err := read(with, "other.example.com"); err != nil || after != before {
+			t.Errorf("%q became %q: %v\n%s", file, with, err, cmp.Diff(before, after))
+		}
+		if got, err := read(with, "git.example.com"); err != nil || !strings.Contains(got, "\nuser of-ours\n") {
+			t.Errorf("%q hides our file: %v\n%s", with, err, got)
+		}
+	})
+}
+
 // FuzzSetHost: the same for our own file.
 func FuzzSetHost(f *testing.F) {
 	one, _ := hostConfig().Set(nil)
