@@ -91,9 +91,9 @@ With ACCESS_CERT=skip in the environment nothing is done.`,
 }
 
 func (c *certCommand) run(ctx context.Context) error {
-	o, u, err := access.ParseHost(c.host)
+	o, u, err := door.ParseHost(c.host)
 	if err != nil {
-		return &cli.UsageError{Err: err}
+		return err
 	}
 	if c.key == "" {
 		home, err := homeFolder(c.env)

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
@@ -123,13 +122,13 @@ network are written into the lines. Changes are shown as a diff.`,
 
 // parseConfigHost reads [USER@]HOST[:PORT][/PATH].
 func parseConfigHost(arg string, h sshproxy.HostConfig) (*sshproxy.HostConfig, error) {
-	if user, host, ok := strings.Cut(arg, "@"); ok {
+	if user, host, ok := strings.Cut(arg, "@"); ok && !strings.Contains(arg, "://") {
 		h.User, arg = user, host
 		if user == "" {
 			return nil, fmt.Errorf("no user name before the @ of %q", "@"+host)
 		}
 	}
-	o, u, err := access.ParseHost(arg)
+	o, u, err := door.ParseHost(arg)
 	if err != nil {
 		return nil, err
 	}

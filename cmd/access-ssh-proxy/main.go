@@ -149,9 +149,9 @@ func (h headerFlag) Set(s string) error {
 }
 
 func (p *proxy) run(ctx context.Context) error {
-	o, u, err := access.ParseHost(p.host)
+	o, u, err := door.ParseHost(p.host)
 	if err != nil {
-		return &cli.UsageError{Err: err}
+		return err
 	}
 	logger, done, err := p.log.open(p.env)
 	if err != nil {

@@ -51,7 +51,7 @@ func bazel(env *cli.Env, c *urfave.Context) error {
 	}
 	var named []access.Origin
 	for _, h := range args[:len(args)-1] {
-		o, _, err := parseHost(h)
+		o, _, err := door.ParseHost(h)
 		if err != nil {
 			return err
 		}

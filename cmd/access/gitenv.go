@@ -71,7 +71,7 @@ func gitVariables(env *cli.Env, c *urfave.Context, hosts []string) (vars []varia
 	var creds []access.Credential
 	var logins []access.Origin
 	for _, h := range hosts {
-		o, u, err := parseHost(h)
+		o, u, err := door.ParseHost(h)
 		if err != nil {
 			return nil, nil, err
 		}

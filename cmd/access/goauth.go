@@ -82,7 +82,7 @@ func goauthArguments(args []string) (hosts []access.Origin, asked *url.URL, err 
 			}
 			continue
 		}
-		o, _, err := parseHost(arg)
+		o, _, err := door.ParseHost(arg)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"github.com/gitaccess/gitaccess/access"
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
 
@@ -14,13 +15,5 @@ func hostArgument(c *urfave.Context) (access.Origin, *url.URL, error) {
 	if c.NArg() != 1 {
 		return "", nil, cli.Usagef("one HOST is wanted, such as git.example.com")
 	}
-	return parseHost(c.Args().First())
-}
-
-func parseHost(s string) (access.Origin, *url.URL, error) {
-	o, u, err := access.ParseHost(s)
-	if err != nil {
-		return "", nil, &cli.UsageError{Err: err}
-	}
-	return o, u, nil
+	return door.ParseHost(c.Args().First())
 }

@@ -81,7 +81,7 @@ func proxy(env *cli.Env, c *urfave.Context) error {
 	case c.Bool("git") && strings.HasPrefix(c.String("listen"), "unix:"):
 		return cli.Usagef("git cannot go through a unix socket")
 	}
-	o, u, err := parseHost(args[0])
+	o, u, err := door.ParseHost(args[0])
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/cmd/internal/sshfile"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
@@ -104,10 +105,10 @@ func newSSHSetup(env *cli.Env, c *urfave.Context) (*sshSetup, error) {
 	}
 	for _, arg := range c.Args().Slice() {
 		host := arg
-		if _, after, ok := strings.Cut(arg, "@"); ok {
+		if _, after, ok := strings.Cut(arg, "@"); ok && !strings.Contains(arg, "://") {
 			host = after
 		}
-		o, _, err := parseHost(host)
+		o, _, err := door.ParseHost(host)
 		if err != nil {
 			return nil, err
 		}

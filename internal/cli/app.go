@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -42,10 +47,48 @@ func Run(ctx context.Context, env *Env, app *cli.App) error {
 		return err
 	}
 	err = app.RunContext(ctx, line.args)
-	if err == nil || tamed.started {
-		return err
+	if err == nil {
+		return nil
 	}
-	return &UsageError{Err: errors.New(lowerFirst(err.Error())), Hints: []string{helpHint(env, line.commands)}}
+	hint := []string{helpHint(env, line.commands)}
+	if !tamed.started {
+		return &UsageError{Err: tamed.refined(err, line.commands), Hints: hint}
+	}
+	if usage := (*UsageError)(nil); errors.As(err, &usage) && len(hints(err)) == 0 {
+		return &Error{Err: err, Hints: hint}
+	}
+	return err
+}
+
+// flagValueError is how the standard library refuses the value of a flag.
+var flagValueError = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:\s]+): (.*)$`)
+})
+
+// refined is an error of the library in our words.
+func (t *tamedApp) refined(err error, path []*cli.Command) error {
+	m := flagValueError().FindStringSubmatch(err.Error())
+	if m == nil {
+		return errors.New(lowerFirst(err.Error()))
+	}
+	value, uerr := strconv.Unquote(m[1])
+	if uerr != nil {
+		return errors.New(lowerFirst(err.Error()))
+	}
+	flags := t.app.Flags
+	for _, c := range path {
+		flags = append(flags[:len(flags):len(flags)], c.Flags...)
+	}
+	var kind any
+	switch flagNamed(flags, m[2]).(type) {
+	case *cli.DurationFlag:
+		kind = time.Duration(0)
+	case *cli.IntFlag:
+		kind = 0
+	case *cli.BoolFlag:
+		kind = false
+	}
+	return badValue(value, dashes(m[2]), kind, errors.New(m[3]))
 }
 
 // AfterDash returns the arguments of the command before and after "--". Without one, dashed is false and all arguments are in before.
@@ -60,6 +103,10 @@ func AfterDash(c *cli.Context) (before, after []string, dashed bool) {
 
 // dashKey is where Run notes how many arguments stood before "--", since urfave/cli forgets it.
 const dashKey = "gitaccess: arguments before --"
+
+// actionKey is where Run notes whether the application does something without a command: its flags are its own then, and not
+// those of every command.
+const actionKey = "gitaccess: acts without a command"
 
 type tamedApp struct {
 	env     *Env
@@ -78,12 +125,13 @@ func (t *tamedApp) tame() {
 	a.HideHelp, a.HideVersion, a.HideHelpCommand, a.EnableBashCompletion = true, true, true, false
 	a.Writer, a.ErrWriter = io.Discard, io.Discard
 	a.ExitErrHandler = func(*cli.Context, error) {}
+	if a.Metadata == nil {
+		a.Metadata = map[string]any{}
+	}
+	a.Metadata[actionKey] = a.Action != nil
 	a.Action = t.wrap(a.Action, len(a.Commands) > 0, nil)
 	if a.Before != nil {
 		a.Before = cli.BeforeFunc(t.wrap(cli.ActionFunc(a.Before), false, nil))
-	}
-	if a.Metadata == nil {
-		a.Metadata = map[string]any{}
 	}
 	t.tameCommands(a.Commands, nil)
 }
@@ -121,12 +169,10 @@ func (t *tamedApp) wrap(action cli.ActionFunc, group bool, path []*cli.Command) 
 }
 
 func (t *tamedApp) noSuchCommand(name string, commands, path []*cli.Command) error {
-	e := &UsageError{Hints: []string{helpHint(t.env, path)}}
-	if name == "" {
-		e.Err = errors.New("a command is missing")
-		return e
+	e := &UsageError{Err: errors.New("a command is missing"), Hints: []string{helpHint(t.env, path)}}
+	if name != "" {
+		e.Err = fmt.Errorf("unknown command %q", name)
 	}
-	e.Err = fmt.Errorf("unknown command %q", name)
 	var names []string
 	for _, c := range commands {
 		if !c.Hidden {
@@ -135,6 +181,11 @@ func (t *tamedApp) noSuchCommand(name string, commands, path []*cli.Command) err
 	}
 	if s := nearest(name, names); s != "" {
 		e.Hints = append([]string{fmt.Sprintf("did you mean %q", s)}, e.Hints...)
+	} else if len(path) > 0 && len(names) <= 4 {
+		for i, n := range names {
+			names[i] = fmt.Sprintf("%q", commandPath(t.env.Name, path)+" "+n)
+		}
+		e.Hints = append([]string{"the commands are " + strings.Join(names, ", ")}, e.Hints...)
 	}
 	return e
 }

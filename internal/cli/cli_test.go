@@ -111,9 +111,13 @@ func TestRun(t *testing.T) {
 		{"unknown command", "call", "prog: error: unknown command \"call\"\nprog: hint: prog --help shows the usage\n", 2},
 		{"nearly a command", "grop one", "prog: error: unknown command \"grop\"\nprog: hint: did you mean \"group\"\nprog: hint: prog --help shows the usage\n", 2},
 		{"no command", "", "prog: error: a command is missing\nprog: hint: prog --help shows the usage\n", 2},
-		{"unknown command of a group", "group three", "prog: error: unknown command \"three\"\nprog: hint: prog group --help shows the usage\n", 2},
+		{"unknown command of a group", "group three", "prog: error: unknown command \"three\"\nprog: hint: the commands are \"prog group one\", \"prog group two\"\nprog: hint: prog group --help shows the usage\n", 2},
+		{"no command of a group", "group", "prog: error: a command is missing\nprog: hint: the commands are \"prog group one\", \"prog group two\"\nprog: hint: prog group --help shows the usage\n", 2},
 		{"missing value", "dial HOST --to", "prog: error: flag \"--to\" needs a value\nprog: hint: prog dial --help shows the usage\n", 2},
-		{"bad value", "dial --n=many", "prog: error: invalid value \"many\" for flag -n: parse error\nprog: hint: prog dial --help shows the usage\n", 2},
+		{"bad value", "dial --n=many", "prog: error: invalid value \"many\" for flag \"-n\": want a number\nprog: hint: prog dial --help shows the usage\n", 2},
+		{"a time without its unit", "dial --wait 5", "prog: error: invalid value \"5\" for flag \"--wait\": want a time, such as 90s or 10m\nprog: hint: prog dial --help shows the usage\n", 2},
+		{"neither true nor false", "dial -v=maybe", "prog: error: invalid value \"maybe\" for flag \"-v\": want true or false\nprog: hint: prog dial --help shows the usage\n", 2},
+		{"an action that does not understand its arguments", "group four", "prog: error: one HOST is wanted\nprog: hint: prog group four --help shows the usage\n", 2},
 		{"missing required flag", "group two", "prog: error: required flag \"must\" not set\nprog: hint: prog group two --help shows the usage\n", 2},
 		{"an action's error is its own, not a usage error", "fail", "prog: error: coded\n", 4},
 		{"help for no such command", "help call", "prog: error: unknown command \"call\"\nprog: hint: prog --help shows the usage\n", 2},
@@ -139,6 +143,7 @@ func testApp(env *Env) *cli.App {
 	app.Commands = []*cli.Command{
 		{Name: "dial", Usage: "dial a host", ArgsUsage: "HOST", Flags: []cli.Flag{
 			&cli.StringFlag{Name: "to", Usage: "where `HOST` is"}, &cli.BoolFlag{Name: "v"}, &cli.IntFlag{Name: "n", Value: 3},
+			&cli.DurationFlag{Name: "wait", Hidden: true},
 			&cli.DurationFlag{Name: "a-name-that-would-leave-no-room", Usage: "wait so `LONG`"},
 			&cli.BoolFlag{Name: "secret", Hidden: true}},
 			Action: func(c *cli.Context) error {
@@ -152,6 +157,7 @@ func testApp(env *Env) *cli.App {
 		{Name: "group", Subcommands: []*cli.Command{
 			{Name: "one", Action: func(c *cli.Context) error { fmt.Fprintf(env.Stdout, "one %v", c.Args().Slice()); return nil }},
 			{Name: "two", Flags: []cli.Flag{&cli.StringFlag{Name: "must", Required: true}}, Action: func(*cli.Context) error { return nil }},
+			{Name: "four", Hidden: true, Action: func(*cli.Context) error { return Usagef("one HOST is wanted") }},
 		}},
 		{Name: "fail", Action: func(*cli.Context) error { return coded{4} }},
 	}
@@ -271,7 +277,7 @@ flags:
 		{"a lone dash is an argument", "-", "listen= v=false n=3 [-]", 0},
 		{"unknown flag", "--listne=secretvalue", "prog: error: unknown flag \"--listne\"\nprog: hint: did you mean \"--listen\"\nprog: hint: prog --help shows the usage\n", 2},
 		{"missing value", "HOST --listen", "prog: error: flag \"--listen\" needs a value\nprog: hint: prog --help shows the usage\n", 2},
-		{"bad value", "--n=many", "prog: error: invalid value \"many\" for flag \"--n\": parse error\nprog: hint: prog --help shows the usage\n", 2},
+		{"bad value", "--n=many", "prog: error: invalid value \"many\" for flag \"--n\": want a number\nprog: hint: prog --help shows the usage\n", 2},
 		{"help", "HOST --help", help, 0},
 		{"short help", "-h", help, 0},
 	}

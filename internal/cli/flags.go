@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Page is what --help tells of a program without commands, see [Parse].
@@ -64,10 +65,27 @@ func Parse(env *Env, set *flag.FlagSet, page Page) (args []string, err error) {
 			return nil, e
 		}
 		if err := set.Set(name, value); err != nil {
-			return nil, usage("invalid value %q for flag %q: %w", value, shown, err)
+			var kind any
+			if g, ok := f.Value.(flag.Getter); ok {
+				kind = g.Get()
+			}
+			return nil, usage("%w", badValue(value, shown, kind, err))
 		}
 	}
 	return args, nil
+}
+
+// badValue says what is wrong with the value of a flag of this kind. The standard library says "parse error" of each.
+func badValue(value, shown string, kind any, err error) error {
+	switch kind.(type) {
+	case time.Duration:
+		err = errors.New("want a time, such as 90s or 10m")
+	case int:
+		err = errors.New("want a number")
+	case bool:
+		err = errors.New("want true or false")
+	}
+	return fmt.Errorf("invalid value %q for flag %q: %w", value, shown, err)
 }
 
 func isBool(f *flag.Flag) bool {

@@ -51,7 +51,7 @@ func helpOf(env *Env, app *cli.App, path []*cli.Command) *helpPage {
 		own = append(own, versionLine)
 	}
 	page.lists = []helpList{list, {"flags", own}}
-	if len(path) > 0 {
+	if own, _ := app.Metadata[actionKey].(bool); len(path) > 0 && !own {
 		page.lists = append(page.lists, helpList{"flags of every command", flagLines(app.Flags)})
 	}
 	return page
