@@ -157,6 +157,39 @@ func TestTellsWhatItIs(t *testing.T) {
 	}
 }
 
+// What it prints to be typed does what it says, from top to bottom in one shell.
+func TestPrintedCommands(t *testing.T) {
+	scripttest.Need(t, "ssh", "openssh-client")
+	bin := scripttest.Build(t, "access", "git-credential-access", "access-ssh-proxy")
+	e := startEdge(t)
+	script := "set -e\n"
+	for line := ""; !strings.Contains(line, "Ctrl-C"); {
+		var err error
+		if line, err = e.stdout.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		if typed, ok := strings.CutPrefix(line, "  "); ok && !strings.HasPrefix(typed, "chromium ") && strings.Contains(script+typed, "/env\n") {
+			script += typed
+			if strings.HasPrefix(typed, "export PATH=") { // the programs are beside access-edge where it is installed
+				script += `export PATH="$BIN:$PATH"` + "\n"
+			}
+		}
+	}
+	home := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), scripttest.Need(t, "bash", "bash"), "-c", script)
+	cmd.Dir = home
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "ACCESS_STATE_DIR=", "ACCESS_KEYSTORE=file", "GIT_CONFIG_GLOBAL="+filepath.Join(home, ".gitconfig"),
+		"GIT_CONFIG_NOSYSTEM=1", "BIN="+bin, "ACCESS_INTERACTIVE=always", asProgram+"=1", "GORACE=atexit_sleep_ms=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	for _, clone := range []string{"demo", "demo-ssh", "demo-ci"} {
+		if _, err := os.Stat(filepath.Join(home, clone, ".git")); err != nil {
+			t.Errorf("%v, after:\n%s", err, script)
+		}
+	}
+}
+
 func TestEndsWithItsInput(t *testing.T) {
 	e := startEdge(t, "--json", "--until-eof")
 	e.stdin.Close()

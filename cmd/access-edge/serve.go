@@ -196,26 +196,29 @@ func (s *startup) print(env *edgecli.Env) error {
 Take a shell to it (sets HTTPS_PROXY=%s and trusts %s):
 
   . %s
+  export PATH='%s':"$PATH"
 
-Clone, with a login in a browser:
+Have a person that clicks on everything log in:
 
-  git clone https://git.example.com/demo.git
-  GIT_SSH_COMMAND="ssh -o ProxyCommand='access-ssh-proxy %%h' -o UserKnownHostsFile=%s" git clone ssh://git@ssh.example.com/demo.git
+  export BROWSER='"%s" click'
 
-The browser, too, must go through the edge; any e-mail address logs in. Chromium with a profile of its own:
+or do it yourself, in a browser that goes through the edge; any e-mail address will do. Chromium with a profile of its own:
 
   chromium --user-data-dir="$(mktemp -d)" --proxy-server=%s --ignore-certificate-errors-spki-list=%s
 
-or, without one, a person that clicks on everything:
+Clone, over HTTPS and SSH:
 
-  export BROWSER='%s click'
+  access setup git git.example.com
+  git clone https://git.example.com/demo.git
+  GIT_SSH_COMMAND="ssh -o ProxyCommand='access-ssh-proxy %%h' -o UserKnownHostsFile=%s" git clone ssh://git@ssh.example.com/demo.git demo-ssh
 
-The service token:
+Or with the service token, in a shell of its own:
 
-  export CF_ACCESS_CLIENT_ID=%s CF_ACCESS_CLIENT_SECRET=%s ACCESS_HOSTS='*.example.com'
+  export CF_ACCESS_CLIENT_ID=%s CF_ACCESS_CLIENT_SECRET=%s
+  access run ci.example.com -- git clone https://ci.example.com/demo.git demo-ci
 
 basic.example.com also wants the login %s. Stop with Ctrl-C.
-`, s.Proxy, s.CAFile, s.EnvFile, s.KnownHosts, s.Proxy, s.SPKI, program(), s.ServiceToken.ID, s.ServiceToken.Secret, s.OriginLogin)
+`, s.Proxy, s.CAFile, s.EnvFile, filepath.Dir(program()), program(), s.Proxy, s.SPKI, s.KnownHosts, s.ServiceToken.ID, s.ServiceToken.Secret, s.OriginLogin)
 	_, err := env.Stdout.Write([]byte(b.String()))
 	return err
 }
