@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -342,8 +343,12 @@ func (c *configCommand) unsetHosts(own, main *edit) (err error) {
 	}
 	own.new = own.old
 	for _, h := range c.hosts {
-		if own.new, err = sshproxy.UnsetHost(own.new, h.Host); err != nil {
+		before := own.new
+		if own.new, err = sshproxy.UnsetHost(before, h.Host); err != nil {
 			return inFile(own.path, err)
+		}
+		if bytes.Equal(before, own.new) {
+			c.env.Note("there are no lines for %s in %s", h.Host, own.path)
 		}
 	}
 	main.new = main.old

@@ -330,7 +330,7 @@ func (s *gitSetup) complete(ctx context.Context, h *githelper.HostConfig, r rout
 	if h.Username == "" && !s.git.Version.AtLeast(2, 46) {
 		return &cli.UsageError{
 			Err:   fmt.Errorf("git %s needs to know your user name at %s beforehand, since the server behind Access wants a login of its own", s.git.Version, s.origin.Host()),
-			Hints: []string{"name it: --username NAME", "git 2.46 or later does without"},
+			Hints: []string{"name it: access setup git --username NAME " + s.origin.Host(), "git 2.46 or later does without"},
 		}
 	}
 	return nil

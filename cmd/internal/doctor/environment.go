@@ -38,7 +38,7 @@ func (x *Exam) environment() {
 		}
 	}
 	if ci := strings.ToLower(get("CI")); ci != "" && ci != "0" && ci != "false" {
-		x.warn("environment", "login-forbidden", "CI is set: no command opens a login here", "use a service token: access service-token add "+x.hostOr("HOST"))
+		x.warn("environment", "login-forbidden", "CI is set: no command opens a login here", "give the job a service token: set CF_ACCESS_CLIENT_ID, CF_ACCESS_CLIENT_SECRET and ACCESS_HOSTS="+x.hostOr("HOST"))
 	}
 	if lower, upper := get("https_proxy"), get("HTTPS_PROXY"); lower != "" && upper != "" && lower != upper {
 		x.warn("environment", "proxies-differ", "https_proxy and HTTPS_PROXY name different proxies; https_proxy counts", "unset one of them")

@@ -245,6 +245,7 @@ func TestExplain(t *testing.T) {
 		{&url.Error{Op: "Get", Err: x509.UnknownAuthorityError{}}, 1, "--ca-file"},
 		{&url.Error{Op: "Get", Err: x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}}, 1, "clock"},
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, 1, "HTTPS_PROXY"},
+		{&access.DiscoveryError{Origin: host, Step: "metadata", Err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}}, 1, "git.example.com cannot be reached"},
 		{context.DeadlineExceeded, 1, "no answer in time"},
 		{&keystore.LockedError{Backend: "secret-service"}, 1, "unlock the keyring"},
 		{&keystore.TimeoutError{Backend: "secret-service"}, 1, "ACCESS_KEYSTORE=file"},

@@ -256,11 +256,13 @@ func explainNetwork(err error, host string) []string {
 	case errors.As(err, &record):
 		return []string{"what answers there does not speak TLS; check the port and the proxy settings"}
 	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return []string{"the proxy in HTTPS_PROXY or ALL_PROXY, or git's http.proxy, did not let the connection through"}
+		return []string{"the proxy in HTTPS_PROXY or ALL_PROXY, or git's http.proxy, is not there or did not let the connection through"}
 	case errors.As(err, &deadline) && deadline.Timeout() && !errors.Is(err, context.Canceled):
 		return []string{"no answer in time; a firewall may drop the packets, or a proxy is needed (HTTPS_PROXY)"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return []string{fmt.Sprintf("the connection was broken off before %s had answered; try again in a moment; if it goes on, a firewall, proxy or VPN between may be doing it", host)}
+	case errors.As(err, &op) && op.Op == "dial":
+		return []string{fmt.Sprintf("%s cannot be reached from here; check its name and port, and whether a VPN or a proxy (HTTPS_PROXY) is needed", host)}
 	case errors.As(err, &alert), strings.Contains(err.Error(), ": tls: "):
 		return []string{"what came over the connection was garbled; a proxy or VPN between may be doing it"}
 	}

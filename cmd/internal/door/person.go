@@ -186,7 +186,7 @@ func (t *teller) tell(e access.Event) {
 	case access.BrowserFailed:
 		var none *browser.NoBrowserError
 		if errors.As(e.Err, &none) {
-			t.say("no browser could be opened here; open the address above in one, on any machine")
+			t.say("%v; open the address above in one, on any machine", none)
 			return
 		}
 		t.say("the browser did not open: %v", e.Err)
