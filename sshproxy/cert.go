@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -366,5 +365,5 @@ func ends(c *ssh.Certificate) time.Time   { return certTime(c.ValidBefore) }
 // has 2^64-1 for it.
 func certTime(s uint64) time.Time {
 	const centuries = 1 << 33
-	return time.Unix(int64(min(s, centuries, math.MaxInt64)), 0)
+	return time.Unix(int64(min(s, centuries)), 0)
 }

@@ -151,16 +151,19 @@ func target(u *url.URL) (*url.URL, error) {
 	case "http", "ws":
 		t.Scheme = "http"
 		if !loopback(t.Hostname()) {
-			return nil, fmt.Errorf("sshproxy: %s: without TLS only loopback addresses are dialled", u.Redacted())
+			return nil, fmt.Errorf("sshproxy: %s: without TLS only loopback addresses are dialled", shown(u))
 		}
 	default:
-		return nil, fmt.Errorf("sshproxy: %s: scheme is neither https nor wss", u.Redacted())
+		return nil, fmt.Errorf("sshproxy: %s: scheme is neither https nor wss", shown(u))
 	}
 	if t.Hostname() == "" {
-		return nil, fmt.Errorf("sshproxy: %s: no host", u.Redacted())
+		return nil, fmt.Errorf("sshproxy: %s: no host", shown(u))
 	}
 	return &t, nil
 }
+
+// shown is what errors say of a URL: of what may be a secret, nothing.
+func shown(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String() }
 
 func loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
@@ -181,7 +184,7 @@ func checkDestination(d string) error {
 // upgraded checks the answer by RFC 6455 section 4.1 and returns its stream. If it
 // is none, what there is to tell about it has been read.
 func upgraded(req *http.Request, resp *http.Response) (io.ReadWriteCloser, error) {
-	e := &HandshakeError{URL: req.URL.String(), StatusCode: resp.StatusCode, Header: resp.Header}
+	e := &HandshakeError{URL: shown(req.URL), StatusCode: resp.StatusCode, Header: resp.Header}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		e.Body, _ = io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 		return nil, e

@@ -66,6 +66,19 @@ func TestDialRequest(t *testing.T) {
 	}
 }
 
+// A query may be a secret, as in URLs that are capabilities: no error repeats it.
+func TestDialErrorsShowNoSecret(t *testing.T) {
+	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: r}, nil
+	})
+	for _, raw := range []string{"https://ada:secret@h/path?t=secret#secret", "http://ada:secret@h/path?t=secret", "ftp://ada:secret@h/path?t=secret"} {
+		_, err := sshproxy.Dial(t.Context(), mustURL(t, raw), &sshproxy.DialOptions{Transport: rt})
+		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "//h/path") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
 func TestDialRefusesBeforeAnyRequest(t *testing.T) {
 	rt := roundTripper(func(r *http.Request) (*http.Response, error) { t.Errorf("request to %s", r.URL); return nil, io.EOF })
 	for _, tt := range []struct{ url, destination string }{

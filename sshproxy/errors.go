@@ -13,7 +13,7 @@ import (
 // What it means is for the caller to read from the answer: Access, the edge, a
 // proxy between and the origin each have their own ways to say no.
 type HandshakeError struct {
-	URL        string // without user and password
+	URL        string // without user, password and query
 	StatusCode int
 	Header     http.Header // may hold secrets in Set-Cookie: not for logs
 	Body       []byte      // at most the first KiB

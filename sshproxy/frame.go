@@ -44,7 +44,7 @@ type header struct {
 // control reports whether the frame is a control frame, RFC 6455 section 5.5.
 func (h *header) control() bool { return h.opcode&0x8 != 0 }
 
-// headerLen returns how long the header is that begins with b0 and b1.
+// headerLen returns how long the header is whose second byte is b1.
 func headerLen(b1 byte) int {
 	n := 2
 	switch b1 & 0x7f {
