@@ -12,6 +12,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 	"github.com/gitaccess/gitaccess/sshproxy"
 )
 
@@ -72,7 +73,7 @@ func completeCommand(env *cli.Env) *urfave.Command {
 			app := application(env)
 			var b strings.Builder
 			for _, found := range cli.Complete(app, words, func(usage string) []cli.Candidate { return completeArgument(env, c, usage) }) {
-				fmt.Fprintf(&b, "%s\t%s\n", plain(found.Word), plain(found.Description))
+				fmt.Fprintf(&b, "%s\t%s\n", plaintext.Line(found.Word), plaintext.Line(found.Description))
 			}
 			_, err := io.WriteString(env.Stdout, b.String())
 			return err

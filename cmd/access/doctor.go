@@ -14,6 +14,7 @@ import (
 
 	"github.com/gitaccess/gitaccess/cmd/internal/doctor"
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 	"github.com/gitaccess/gitaccess/internal/state"
 	"github.com/gitaccess/gitaccess/internal/term"
 )
@@ -124,12 +125,12 @@ func printFindings(env *cli.Env, x *doctor.Exam) error {
 		if colour {
 			m.mark = "\x1b[" + m.colour + "m" + m.mark + "\x1b[0m"
 		}
-		fmt.Fprintf(&b, "%s %s: %s\n", m.mark, f.Check, plain(f.Text))
+		fmt.Fprintf(&b, "%s %s: %s\n", m.mark, f.Check, plaintext.Line(f.Text))
 		if f.Name != "" {
 			fmt.Fprintf(&b, "    this is %q\n", f.Name)
 		}
 		for _, n := range f.Next {
-			fmt.Fprintf(&b, "    next: %s\n", plain(n))
+			fmt.Fprintf(&b, "    next: %s\n", plaintext.Line(n))
 		}
 	}
 	switch n := len(x.Faults()); n {
@@ -147,14 +148,4 @@ func printFindings(env *cli.Env, x *doctor.Exam) error {
 // colourful says whether standard output takes colours (https://no-color.org).
 func colourful(env *cli.Env) bool {
 	return env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb" && term.IsTerminal(env.Stdout)
-}
-
-// plain keeps what servers and files say from steering the terminal.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
 }

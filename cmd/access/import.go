@@ -18,6 +18,7 @@ import (
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 	"github.com/gitaccess/gitaccess/keystore"
 )
 
@@ -215,18 +216,8 @@ func loginName(s githelper.StoredLogin) string {
 }
 
 func (im *importing) tell(word, what, more string) error {
-	_, err := fmt.Fprintf(im.env.Stdout, "%-8s  %s  %s\n", word, oneLine(what), oneLine(more))
+	_, err := fmt.Fprintf(im.env.Stdout, "%-8s  %s  %s\n", word, plaintext.Line(what), plaintext.Line(more))
 	return err
-}
-
-// oneLine keeps what is in a file of somebody's from steering the terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
 }
 
 // export takes what access export wrote. All of it is looked at before anything is kept.

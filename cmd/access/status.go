@@ -15,6 +15,7 @@ import (
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
 func statusCommand(env *cli.Env) *urfave.Command {
@@ -165,7 +166,7 @@ func (r *statusReport) print(env *cli.Env, now time.Time) error {
 		if h.Renewable {
 			renewable = "yes"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(h.Host), h.Mode, plain(orDash(h.Account)), endsIn(h.Expiry, now), r.storeOf(h), renewable)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", plaintext.Line(h.Host), h.Mode, plaintext.Line(orDash(h.Account)), endsIn(h.Expiry, now), r.storeOf(h), renewable)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
 // hostReport is the JSON of `access status HOST`.
@@ -95,10 +96,10 @@ func (r *hostReport) print(env *cli.Env) error {
 		}
 		b.WriteByte('\n')
 	default:
-		fmt.Fprintf(&b, "it does not let you in: %s\n", plain(r.Why))
+		fmt.Fprintf(&b, "it does not let you in: %s\n", plaintext.Line(r.Why))
 	}
 	for _, n := range r.Next {
-		fmt.Fprintf(&b, "next: %s\n", plain(n))
+		fmt.Fprintf(&b, "next: %s\n", plaintext.Line(n))
 	}
 	_, err := io.WriteString(env.Stdout, b.String())
 	return err

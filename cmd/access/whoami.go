@@ -17,6 +17,7 @@ import (
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/internal/cli"
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
 func whoamiCommand(env *cli.Env) *urfave.Command {
@@ -101,7 +102,7 @@ func askIdentity(ctx context.Context, d *door.Door, o access.Origin, p access.Po
 	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&said) != nil {
 		return ""
 	}
-	return plain(said.Email)
+	return plaintext.Line(said.Email)
 }
 
 func everybody(env *cli.Env, c *urfave.Context, d *door.Door) error {

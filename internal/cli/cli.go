@@ -32,7 +32,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"unicode"
+
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
 // Exit codes that all programs share.
@@ -133,22 +134,10 @@ func printLines(env *Env, kind, text string) {
 	var b strings.Builder
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		b.WriteString(prefix)
-		b.WriteString(printable(line))
+		b.WriteString(plaintext.Line(line))
 		b.WriteByte('\n')
 	}
 	io.WriteString(env.Stderr, b.String()) // one write: lines of parallel processes do not mix
-}
-
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return ' '
-		}
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || (r >= '\u202a' && r <= '\u202e') || (r >= '\u2066' && r <= '\u2069') {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
 }
 
 func exitCode(err error) int {

@@ -16,7 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
+
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
 // ErrCanceled says that the person closed the window or chose not to answer.
@@ -143,19 +144,9 @@ func failed(stderr string) bool {
 // maxText keeps a window on the screen.
 const maxText = 2000
 
-// plain removes what could hide or turn around a part of the text.
+// plain is a text without what could hide or turn around a part of it.
 func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return r
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r), r == '\u2028', r == '\u2029', r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
-			return unicode.ReplacementChar
-		}
-		return r
-	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
+	s = plaintext.Lines(s)
 	if r := []rune(s); len(r) > maxText {
 		s = string(r[:maxText]) + "…"
 	}

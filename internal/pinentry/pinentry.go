@@ -19,7 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
+
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
 // ErrCanceled says that the person closed the window or chose not to answer.
@@ -204,7 +205,7 @@ func (c *Client) describe(q Question) error {
 		if s[1] == "" {
 			continue
 		}
-		if err := c.do(s[0] + " " + escape(printable(s[1]))); err != nil {
+		if err := c.do(s[0] + " " + escape(plaintext.Lines(s[1]))); err != nil {
 			return err
 		}
 	}
@@ -271,17 +272,6 @@ func failure(rest string) error {
 		return ErrCanceled
 	}
 	return &Error{n, text}
-}
-
-// printable keeps a text of anybody's from steering the terminal of a program that shows it as it is, as pinentry-tty does, and from
-// showing its letters in another order than they have.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
 }
 
 // maxText keeps a line within what Assuan takes, 1000 bytes with its end; the command before it has at most 10.

@@ -12,10 +12,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"unicode"
 
 	"golang.org/x/term"
+
+	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
 // ErrNoTerminal says that there is no terminal to ask on: a job of cron, a graphical program, a connection without one.
@@ -57,7 +57,7 @@ func Print(text string) error {
 		return err
 	}
 	defer t.close()
-	_, err = io.WriteString(t.out, printable(text))
+	_, err = io.WriteString(t.out, plaintext.Lines(text))
 	return err
 }
 
@@ -68,7 +68,7 @@ func Notice(ctx context.Context, text string) error {
 		return err
 	}
 	defer t.close()
-	if _, err := io.WriteString(t.out, printable(text)); err != nil {
+	if _, err := io.WriteString(t.out, plaintext.Lines(text)); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -100,7 +100,7 @@ func ask(ctx context.Context, prompt string, echo bool) (_ []byte, err error) {
 	if !t.foreground() {
 		return nil, fmt.Errorf("%w: the program runs in the background", ErrNoTerminal)
 	}
-	show := func() { io.WriteString(t.out, printable(prompt)) }
+	show := func() { io.WriteString(t.out, plaintext.Lines(prompt)) }
 	if !echo {
 		restore, err := t.hideInput(show)
 		if err != nil {
@@ -161,15 +161,4 @@ func trimEnd(line []byte) []byte {
 		line = line[:n-1]
 	}
 	return line
-}
-
-// printable keeps a text that may come from elsewhere (a host name, a prompt of git, of a server) from steering the terminal, and from
-// showing its letters in another order than they have.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
 }

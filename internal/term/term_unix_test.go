@@ -275,12 +275,6 @@ func TestIsTerminal(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
-	if got, want := printable("host \x1b[2J\rok\n \u202eabc"), "host \ufffd[2J\ufffdok\n \ufffdabc"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func needBash(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("bash")
