@@ -29,9 +29,11 @@ func open() (*tty, error) {
 	return &tty{in, out}, nil
 }
 
+// close waits for no read: one that readLine has left behind ends with the next key, and (*os.File).Close waits for it
+// (internal/poll, FD.Close of Windows, go 1.26).
 func (t *tty) close() {
 	t.out.Close()
-	t.in.Close()
+	go t.in.Close()
 }
 
 // foreground is always true: consoles have no background that stops who reads.
