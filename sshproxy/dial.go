@@ -163,7 +163,9 @@ func target(u *url.URL) (*url.URL, error) {
 }
 
 // shown is what errors say of a URL: of what may be a secret, nothing.
-func shown(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String() }
+func shown(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
 
 func loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
