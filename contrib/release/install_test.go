@@ -47,7 +47,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("rpm: its licences are\n%s", licences)
 	}
 	runTool(t, dist, rpm, "--root", root, "--erase", "gitaccess")
-	if left, err := filepath.Glob(filepath.Join(root, "usr/share/doc/*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(root, "usr/share/*/gitaccess")); err != nil || len(left) > 0 {
 		t.Errorf("rpm: %q is left (%v)", left, err)
 	}
 	info := runTool(t, dist, "tar", "--warning=no-unknown-keyword", "-xzOf", one(t, dist, "*.apk"), ".PKGINFO")

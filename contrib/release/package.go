@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -80,7 +79,9 @@ func (r *release) packages(ctx context.Context, p platform, programs []program, 
 			config.Contents = append(config.Contents, nfpmContent{src, "/" + f.name, contentType(format, f.name), fileInfo{uint32(f.mode), config.MTime}})
 		}
 		if format == "rpm" { // the others remove what they leave empty
-			config.Contents = append(config.Contents, nfpmContent{"", "/usr/share/doc/gitaccess", "dir", fileInfo{0o755, config.MTime}})
+			for _, folder := range []string{"/usr/share/doc/gitaccess", "/usr/share/licenses/gitaccess"} {
+				config.Contents = append(config.Contents, nfpmContent{"", folder, "dir", fileInfo{0o755, config.MTime}})
+			}
 		}
 		b, err := json.MarshalIndent(config, "", "  ") // JSON is YAML
 		if err != nil {
@@ -142,11 +143,11 @@ func assetName(name string) string { return strings.ReplaceAll(name, "~", ".") }
 
 // contentType is how rpm marks a file; rpmbuild would do it by its folder.
 func contentType(format, name string) string {
-	switch dir, base := path.Split(name); {
+	switch {
 	case format != "rpm":
-	case base == "LICENSE" || base == "NOTICES":
+	case strings.HasPrefix(name, "usr/share/licenses/"):
 		return "license"
-	case strings.HasPrefix(dir, "usr/share/doc/") || strings.HasPrefix(dir, "usr/share/man/"):
+	case strings.HasPrefix(name, "usr/share/doc/") || strings.HasPrefix(name, "usr/share/man/"):
 		return "doc"
 	}
 	return ""
@@ -170,6 +171,8 @@ func (r *release) packageFiles(format string, programs []program, x *extras) []f
 		case format == "deb" && f.name == "LICENSE": // every Debian has it, and copyright names it
 		case format == "deb" && f.name == "CHANGELOG.md":
 			add("usr/share/doc/gitaccess/changelog.gz", r.gzip(f.content), f.mode)
+		case format == "rpm" && (f.name == "LICENSE" || f.name == "NOTICES"):
+			add("usr/share/licenses/gitaccess/"+f.name, f.content, f.mode)
 		default:
 			add("usr/share/doc/gitaccess/"+f.name, f.content, f.mode)
 		}
