@@ -189,6 +189,9 @@ func (j *Jar) parse(line string) (Cookie, bool) {
 		return Cookie{}, false
 	}
 	c := Cookie{Name: f[5], Value: NewSecret(f[6]), Path: f[2], HTTPOnly: httpOnly}
+	if c.Path == "" {
+		c.Path = "/" // as libcurl reads it
+	}
 	n, err := strconv.ParseInt(f[4], 10, 64)
 	if err != nil || n < 0 {
 		return Cookie{}, false

@@ -193,7 +193,9 @@ func FuzzPromptOfServer(f *testing.F) {
 		}
 		for _, what := range []string{"Username", "Password"} {
 			check(what+" for '"+asGit(truth, true)+"': ", true)
-			check(what+" for '"+asGit(truth, false)+"': ", !strings.Contains(user+path, "%") && goesTo == host)
+			if !strings.Contains(goesTo, "/") { // libcurl refuses it, or looks for a name with "%2f" in it, which no certificate has
+				check(what+" for '"+asGit(truth, false)+"': ", !strings.Contains(user+path, "%") && goesTo == host)
+			}
 			u := &url.URL{Scheme: protocol, Host: host, Path: path}
 			if user != "" {
 				u.User = url.User(user)
