@@ -494,3 +494,54 @@ func TestRenewalWithAFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// forgetful is a Store in which one entry cannot be read.
+type forgetful struct {
+	access.Store
+	key string
+}
+
+func (s forgetful) Get(ctx context.Context, key string) ([]byte, error) {
+	if key == s.key {
+		return nil, errors.New("it is damaged")
+	}
+	return s.Store.Get(ctx, key)
+}
+
+// An entry that cannot be read hides no other one, and is told of.
+func TestListsWithADamagedEntry(t *testing.T) {
+	b := newBed(t)
+	for _, host := range []string{"a.example.com", "b.example.com"} {
+		b.app(accesstest.App{Host: host, Allow: true})
+		if _, err := b.client(nil).Credential(t.Context(), b.url("https://"+host), ask); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.client(nil).AddServiceToken(t.Context(), access.Origin("https://"+host), "id.access", access.NewSecret("s"), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sessions, _ := b.store.List(t.Context(), "session/")
+	if len(sessions) != 2 {
+		t.Fatalf("stored %q", sessions)
+	}
+	damaged := func(key string) *access.Client {
+		return b.client(func(cfg *access.Config) { cfg.Store = forgetful{cfg.Store, key} })
+	}
+	if infos, err := damaged(sessions[0]).Sessions(t.Context()); err == nil || len(infos) != 1 {
+		t.Errorf("sessions: %v, %v", infos, err)
+	}
+	const token = "service-token/https://a.example.com"
+	if infos, err := damaged(token).ServiceTokens(t.Context()); err == nil || len(infos) != 1 || infos[0].Origin != "https://b.example.com" {
+		t.Errorf("service tokens: %v, %v", infos, err)
+	}
+	if tokens, err := damaged(token).StoredServiceTokens(t.Context()); err == nil || len(tokens) != 1 {
+		t.Errorf("service tokens with their secrets: %v, %v", tokens, err)
+	}
+	// What a newer version wrote is not shown as nothing.
+	if err := b.store.Put(t.Context(), sessions[0], []byte(`{"v":2}`)); err != nil {
+		t.Fatal(err)
+	}
+	if infos, err := b.client(nil).Sessions(t.Context()); err == nil || len(infos) != 1 {
+		t.Errorf("with one of a newer version: %v, %v", infos, err)
+	}
+}

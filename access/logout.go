@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,21 +24,26 @@ type SessionInfo struct {
 	Renewable bool      `json:"renewable"` // without a person, as far as is known here
 }
 
-// Sessions lists the stored sessions of applications, expired ones included.
-func (c *Client) Sessions(ctx context.Context) ([]SessionInfo, error) {
-	var infos []SessionInfo
+// Sessions lists the stored sessions of applications, expired ones included. One that
+// cannot be read is left out, and err says why.
+func (c *Client) Sessions(ctx context.Context) (infos []SessionInfo, err error) {
+	var errs []error
 	for _, prefix := range []string{"session/", "oauth/"} {
 		keys, err := c.cfg.Store.List(ctx, prefix)
 		if err != nil {
-			return nil, err
+			return infos, errors.Join(append(errs, err)...)
 		}
 		for _, k := range keys {
 			b, err := c.cfg.Store.Get(ctx, k)
-			if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
 				continue // gone in the meantime
 			}
 			var s session
-			if json.Unmarshal(b, &s) != nil || s.Version != 1 {
+			if err == nil && (json.Unmarshal(b, &s) != nil || s.Version != 1) {
+				err = fmt.Errorf("access: the stored session %q is unreadable or from a newer version", k)
+			}
+			if err != nil {
+				errs = append(errs, err)
 				continue
 			}
 			info := SessionInfo{JWT, s.Origin, s.Team, s.Audience, s.Account, s.Created, s.Expiry, s.Refresh != ""}
@@ -49,7 +55,7 @@ func (c *Client) Sessions(ctx context.Context) ([]SessionInfo, error) {
 			infos = append(infos, info)
 		}
 	}
-	return infos, nil
+	return infos, errors.Join(errs...)
 }
 
 // Logout forgets the sessions of o, tells the server where it can be told

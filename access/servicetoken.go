@@ -131,24 +131,49 @@ func (c *Client) RemoveServiceToken(ctx context.Context, o Origin) (bool, error)
 	return true, c.updateHost(ctx, o, func(r *hostRecord) { r.ServiceToken = false })
 }
 
-// ServiceTokens lists the stored service tokens.
-func (c *Client) ServiceTokens(ctx context.Context) ([]ServiceTokenInfo, error) {
+// ServiceTokens lists the stored service tokens. One that cannot be read is left out,
+// and err says why.
+func (c *Client) ServiceTokens(ctx context.Context) (infos []ServiceTokenInfo, err error) {
+	err = c.eachServiceToken(ctx, func(st storedServiceToken) {
+		infos = append(infos, ServiceTokenInfo{st.Origin, st.ClientID, st.Added, st.Expiry})
+	})
+	return infos, err
+}
+
+// A StoredServiceToken is a stored service token with its secret, for another machine.
+type StoredServiceToken struct {
+	Origin   Origin
+	ClientID string
+	Secret   Secret
+	Expiry   time.Time // as the user told it; zero if unknown
+}
+
+// StoredServiceTokens is [Client.ServiceTokens] with the secrets.
+func (c *Client) StoredServiceTokens(ctx context.Context) (tokens []StoredServiceToken, err error) {
+	err = c.eachServiceToken(ctx, func(st storedServiceToken) {
+		tokens = append(tokens, StoredServiceToken{st.Origin, st.ClientID, NewSecret(st.Secret), st.Expiry})
+	})
+	return tokens, err
+}
+
+// eachServiceToken visits the stored service tokens that can be read.
+func (c *Client) eachServiceToken(ctx context.Context, visit func(storedServiceToken)) error {
 	keys, err := c.cfg.Store.List(ctx, serviceTokenPrefix)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var infos []ServiceTokenInfo
+	var errs []error
 	for _, k := range keys {
 		st, err := c.loadServiceToken(ctx, Origin(strings.TrimPrefix(k, serviceTokenPrefix)))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+		case err != nil:
+			errs = append(errs, err)
+		default:
+			visit(st)
 		}
-		if err != nil {
-			return nil, err
-		}
-		infos = append(infos, ServiceTokenInfo{st.Origin, st.ClientID, st.Added, st.Expiry})
 	}
-	return infos, nil
+	return errors.Join(errs...)
 }
 
 func (c *Client) loadServiceToken(ctx context.Context, o Origin) (storedServiceToken, error) {

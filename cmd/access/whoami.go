@@ -107,8 +107,11 @@ func askIdentity(ctx context.Context, d *door.Door, o access.Origin, p access.Po
 
 func everybody(env *cli.Env, c *urfave.Context, d *door.Door) error {
 	sessions, err := d.Client.Sessions(c.Context)
-	if err != nil {
+	if err != nil && len(sessions) == 0 {
 		return err
+	}
+	if err != nil {
+		env.Warn("%v", err)
 	}
 	all := []identity{}
 	for _, s := range sessions {

@@ -132,23 +132,20 @@ func (x *Exam) accepted(ctx context.Context, p access.Policy, resp *http.Respons
 // session reports whether there is a stored session for the host.
 func (x *Exam) session(ctx context.Context) (bool, error) {
 	all, err := x.Door.Client.Sessions(ctx)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
 	for _, s := range all {
 		if s.Origin == x.Origin {
 			return true, nil
 		}
 	}
-	return false, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return false, err
 }
 
 // expiring warns of a service token a week ahead [doc: service tokens].
 func (x *Exam) expiring(ctx context.Context) {
-	all, err := x.Door.Client.ServiceTokens(ctx)
-	if err != nil {
-		return
-	}
+	all, _ := x.Door.Client.ServiceTokens(ctx) // one that cannot be read cannot be warned of
 	for _, t := range all {
 		if left := time.Until(t.Expiry); t.Origin == x.Origin && !t.Expiry.IsZero() && left < 7*24*time.Hour {
 			x.warn("service-token", "service-token-ends", fmt.Sprintf("the service token %s ends on %s", t.ClientID, t.Expiry.Format(time.DateOnly)),
