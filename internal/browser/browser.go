@@ -15,35 +15,19 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/gitaccess/gitaccess/internal/environ"
 )
 
 // grace is how long Open watches an opener: one that fails does so within moments, one that has become the browser stays.
 const grace = time.Second
 
-// Options are the surroundings of Open. Nil means those of the process.
-type Options struct {
-	Getenv  func(string) string // nil: os.Getenv
-	Environ func() []string     // environment of the opener; nil: os.Environ. Keep secrets out of it: browsers live long
-}
-
-func (o *Options) withDefaults() Options {
-	var d Options
-	if o != nil {
-		d = *o
-	}
-	if d.Getenv == nil {
-		d.Getenv = os.Getenv
-	}
-	if d.Environ == nil {
-		d.Environ = os.Environ
-	}
-	return d
-}
+// Options are the surroundings. Nil means those of the process.
+type Options = environ.Vars
 
 // NoBrowserError says that there is nothing to open a page with.
 type NoBrowserError struct{ Why string }
@@ -57,7 +41,7 @@ func Open(ctx context.Context, page string, o *Options) error {
 	if err != nil {
 		return err
 	}
-	opts := o.withDefaults()
+	opts := o.WithDefaults()
 	openers, err := find(&opts)
 	if err != nil {
 		return err

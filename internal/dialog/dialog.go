@@ -10,13 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/gitaccess/gitaccess/internal/environ"
 	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
@@ -24,24 +24,7 @@ import (
 var ErrCanceled = errors.New("no answer in the window")
 
 // Options are the surroundings. Nil means those of the process.
-type Options struct {
-	Getenv  func(string) string
-	Environ func() []string // of the program
-}
-
-func (o *Options) withDefaults() Options {
-	var d Options
-	if o != nil {
-		d = *o
-	}
-	if d.Getenv == nil {
-		d.Getenv = os.Getenv
-	}
-	if d.Environ == nil {
-		d.Environ = os.Environ
-	}
-	return d
-}
+type Options = environ.Vars
 
 // A Dialog is a program that shows windows.
 type Dialog struct {
@@ -68,7 +51,7 @@ const (
 
 // Find returns the program of this desktop, if there are a desktop and a program. Nothing is started.
 func Find(o *Options) (*Dialog, bool) {
-	opts := o.withDefaults()
+	opts := o.WithDefaults()
 	for _, k := range kinds(opts.Getenv) {
 		if path, err := exec.LookPath(k.name); err == nil {
 			return &Dialog{path, k, opts.Environ}, true

@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gitaccess/gitaccess/internal/environ"
 	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
 
@@ -35,29 +36,12 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("pinentry: %s (%d)", e.Text, e.Code) }
 
 // Options are the surroundings. Nil means those of the process.
-type Options struct {
-	Getenv  func(string) string
-	Environ func() []string // of the program
-}
-
-func (o *Options) withDefaults() Options {
-	var d Options
-	if o != nil {
-		d = *o
-	}
-	if d.Getenv == nil {
-		d.Getenv = os.Getenv
-	}
-	if d.Environ == nil {
-		d.Environ = os.Environ
-	}
-	return d
-}
+type Options = environ.Vars
 
 // Find returns the program to use, if there is one and it has a place to ask in: a display, or the terminal that GPG_TTY names. It is
 // the one in ACCESS_PINENTRY, of which "none" is none, else pinentry-mac or pinentry on PATH. Nothing is started.
 func Find(o *Options) (path string, ok bool) {
-	opts := o.withDefaults()
+	opts := o.WithDefaults()
 	names := []string{"pinentry"}
 	if runtime.GOOS == "darwin" {
 		names = []string{"pinentry-mac", "pinentry"}
@@ -103,7 +87,7 @@ type Client struct {
 
 // Start runs the program. The end of ctx ends it, and what waits for it.
 func Start(ctx context.Context, path string, o *Options) (*Client, error) {
-	opts := o.withDefaults()
+	opts := o.WithDefaults()
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env = opts.Environ()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // lets it put the terminal right
