@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 			var s string
 			s, err = ReadLine(ctx, "User name: ")
 			answer = []byte(s)
+		case "foreign":
+			answer, err = ReadSecret(ctx, "Password for \x1b]0;x\a\u202ehost: ")
 		case "notice":
 			err = Notice(ctx, "Touch the key")
 		case "timeout":
@@ -151,6 +153,17 @@ func TestSecret(t *testing.T) {
 	}
 	if !s.echoes() {
 		t.Error("the echo did not come back")
+	}
+}
+
+// A question may have a server's words in it.
+func TestQuestionsSteerNoTerminal(t *testing.T) {
+	s := run(t, "foreign")
+	s.await("host: ", 1)
+	s.typed("x\n")
+	s.wait()
+	if got := s.shown(); !strings.Contains(got, "Password for \ufffd]0;x\ufffd\ufffdhost: ") {
+		t.Errorf("screen: %q", got)
 	}
 }
 
