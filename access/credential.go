@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -23,7 +24,11 @@ const (
 )
 
 func (k Kind) String() string {
-	return [...]string{"none", "jwt", "bearer", "service-token"}[k]
+	names := [...]string{"none", "jwt", "bearer", "service-token"}
+	if k < 0 || int(k) >= len(names) {
+		return fmt.Sprintf("Kind(%d)", int(k))
+	}
+	return names[k]
 }
 
 // Names on the wire.

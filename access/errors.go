@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // LoginRequiredError says that a person has to log in and that nobody was asked.
@@ -155,13 +156,16 @@ func (e *LoginTimeoutError) Error() string {
 	return fmt.Sprintf("access: nobody logged in to %s within %s", e.App.Origin.Host(), e.After)
 }
 
-// cut shortens a server's text for an error message.
+// cut shortens a server's text for an error message, between two characters.
 func cut(s string) string {
-	const limit = 200
-	if len(s) > limit {
-		s = s[:limit] + "…"
+	n := 200
+	if len(s) <= n {
+		return s
 	}
-	return s
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 // visible reports whether s has none but the visible characters of ASCII: what of a

@@ -20,7 +20,8 @@ type BoundServiceToken struct {
 	// Hosts are host names, "host:port", or "*.example.com", which matches one
 	// label, as in certificates. Without a port, 443 is meant.
 	Hosts []string
-	// Origin in words of where it comes from, for messages: "CF_ACCESS_CLIENT_ID".
+	// Source says in words where the token comes from, for messages:
+	// "CF_ACCESS_CLIENT_ID".
 	Source string
 }
 

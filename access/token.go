@@ -37,8 +37,9 @@ func (t *tokenClaims) account() string {
 	}, cmp.Or(t.Email, t.Common)))
 }
 
-// verifyToken checks a token that claims to be of the team, of the given type,
-// and, for application tokens, for the audience, which none of them is without.
+// verifyToken checks a token that claims to be of the team and of the given type
+// ("app" or "org"). An application token must be for the audience, too; org tokens
+// have none that matters.
 func (c *Client) verifyToken(ctx context.Context, raw, team, typ, audience string) (*tokenClaims, error) {
 	var t tokenClaims
 	// Tokens come out of a login or a renewal of ours, which are few: no limit.
