@@ -122,8 +122,8 @@ type Config struct {
 	// port, a free one is added (RFC 8252 §7.3). "" means "http://localhost/callback".
 	RedirectURL string
 
-	// Open shows a login URL to a person; nil means that nobody can be shown one
-	// but through Notify. It returns when the URL was handed over.
+	// Open shows a login URL to a person, and returns when it was handed over: the
+	// login is waited for after that. Nil: a person is told by Notify alone.
 	Open func(ctx context.Context, url string) error
 	// Notify is told what a caller waits for. It is called from one goroutine at
 	// a time and must not block.
@@ -231,12 +231,12 @@ const (
 type Event struct {
 	Kind     EventKind
 	App      App
-	URL      string
-	PID      int
-	Account  string
-	Expiry   time.Time
-	Deadline time.Time
-	Err      error
+	URL      string    // LoginURL, BrowserFailed; WaitingForProcess if it has one
+	PID      int       // WaitingForProcess
+	Account  string    // LoginDone, as far as the token tells
+	Expiry   time.Time // LoginDone: of the session
+	Deadline time.Time // LoginURL: when the login is given up
+	Err      error     // BrowserFailed
 }
 
 func (c *Client) tell(e Event) {

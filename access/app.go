@@ -154,9 +154,9 @@ func (c *Client) host(o Origin) *hostRecord {
 	return r
 }
 
-// loadHost loads the record of o. One that is damaged counts as absent, since all
-// it holds but the pin can be learnt again, and that is kept twice. An error
-// says that there may be one: then nothing may be learnt in its place.
+// loadHost loads the record of o. One that is damaged counts as absent: the pin is
+// kept beside it as well, and all else can be learnt again. After an error there may
+// be a record that could not be read, and nothing may be learnt in its place.
 func (c *Client) loadHost(o Origin) (*hostRecord, error) {
 	r := &hostRecord{Version: 1, Origin: o}
 	b, err := c.cfg.Cache.Load(cacheName("host", string(o)))
@@ -176,8 +176,8 @@ func (c *Client) loadHost(o Origin) (*hostRecord, error) {
 
 // updateHost changes the record of o, one process at a time.
 func (c *Client) updateHost(ctx context.Context, o Origin, change func(*hostRecord)) error {
-	// Not cancelled with ctx: what was learnt is worth the few milliseconds, and
-	// a login that was ended by Ctrl-C must still be written down as ended.
+	// Not cancelled with ctx: this takes milliseconds, and what was learnt is worth
+	// them.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	lease, err := c.cfg.Locker.Lock(ctx, cacheName("record", string(o)), nil)

@@ -164,8 +164,8 @@ func readLimited(r io.Reader) ([]byte, error) {
 	return b, nil
 }
 
-// patience is the longest Retry-After that is waited for: behind it, somebody
-// is told to come back.
+// patience is the longest Retry-After that is waited for. Whoever is told to wait
+// longer fails, and says so.
 const patience = 10 * time.Second
 
 // retry calls f up to three times while it fails in a way that may pass: a

@@ -89,8 +89,8 @@ func (m *serverMetadata) check(app App, issuer *url.URL) error {
 			return fmt.Errorf("its %s endpoint is not where its authorization endpoint is", e.name)
 		}
 	}
-	// An absent list has a default in RFC 8414 §2 that excludes what we need for
-	// the methods; for grants the default is fine. The guide checks all three.
+	// RFC 8414 §2 gives absent lists a default: of the two methods it excludes what we
+	// need, of the grants it includes it.
 	switch {
 	case !slices.Contains(m.ChallengeMethods, "S256"):
 		return errors.New("it does not offer PKCE with S256")
