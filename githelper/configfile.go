@@ -20,7 +20,8 @@ func (e *LockedError) Error() string {
 
 // EditConfig changes a configuration file of git in one step, under the lock that git itself takes (the file "PATH.lock", made
 // exclusively and renamed). edit gets nil for a missing file; a nil result removes the file. A symbolic link stays and the file that it
-// names is changed; the mode stays. Nothing is written if edit changes nothing.
+// names is changed; the mode stays. Nothing is written if edit changes nothing. Another program's lock is not waited for: the error is a
+// [*LockedError] then.
 func EditConfig(path string, edit func(old []byte) ([]byte, error)) error {
 	path, err := followLinks(path)
 	if err != nil {

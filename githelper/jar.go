@@ -17,7 +17,8 @@ import (
 // A Jar is the cookie file of one host, in the Netscape format that http.<url>.cookieFile wants: curl and git-lfs read it. The file is
 // as secret as its cookies; it is written with mode 0600, in one step, so that a reader sees the old cookies or the new ones.
 //
-// Cookies know no port, so keep one Jar per host and port and let git's configuration choose it.
+// Cookies know no port, so keep one Jar per host and port and let git's configuration choose it. Its methods may be called by several
+// goroutines and processes at once; of two Saves the later one holds.
 type Jar struct {
 	Path string // of the file, absolute
 	Host string // without port; the only host that the cookies go to
@@ -138,6 +139,18 @@ func rename(from, to string) error {
 		}
 		time.Sleep(wait)
 	}
+}
+
+// hand makes the cookies readable to a child: as a file that it inherits as descriptor 3, or in the Jar's own.
+func (j *Jar) hand(cookies []Cookie, nameless func([]byte) (*os.File, error)) (path string, file *os.File, err error) {
+	b, err := j.format(cookies)
+	if err != nil {
+		return "", nil, err
+	}
+	if file, err := nameless(b); err == nil {
+		return "/proc/self/fd/3", file, nil
+	}
+	return filepath.ToSlash(j.Path), nil, j.Save(cookies)
 }
 
 func (j *Jar) format(cookies []Cookie) ([]byte, error) {

@@ -24,10 +24,11 @@ import (
 // own helpers let what was kept for one path (credential.useHttpPath) answer for the whole host as well; this does not. Of several
 // logins, the one that was kept or changed last answers.
 //
-// All logins of a protocol and host are one entry of the store, so that a Get reads one.
+// All logins of a protocol and host are one entry of the store, so that a Get reads one. Logins may be used by several goroutines and
+// processes at once if its Store may, and if it has a Lock.
 type Logins struct {
 	Store LoginStore
-	// Lock waits for the turn to change the entry of that key; unlock ends it. Nil: nobody else changes it.
+	// Lock waits for the turn to change the entry of that key; unlock ends it. Reading takes no turn. Nil: nobody else changes entries.
 	Lock func(ctx context.Context, key string) (unlock func(), err error)
 	// Now is asked for the time. Nil: time.Now.
 	Now func() time.Time
