@@ -188,8 +188,11 @@ func serviceTokenList(env *cli.Env, c *urfave.Context) error {
 		return err
 	}
 	infos, err := d.Client.ServiceTokens(c.Context)
-	if err != nil {
+	if err != nil && len(infos) == 0 {
 		return err
+	}
+	if err != nil {
+		env.Warn("%v", err)
 	}
 	if c.Bool("json") {
 		if infos == nil {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -85,8 +83,11 @@ func status(env *cli.Env, c *urfave.Context) error {
 	now := time.Now()
 
 	sessions, err := d.Client.Sessions(c.Context)
-	if err != nil {
+	if err != nil && len(sessions) == 0 {
 		return err
+	}
+	if err != nil {
+		env.Warn("%v", err)
 	}
 	for _, s := range sessions {
 		mode := string(access.ModeLogin)
@@ -97,8 +98,8 @@ func status(env *cli.Env, c *urfave.Context) error {
 			Expiry: s.Expiry, Expired: !now.Before(s.Expiry), Renewable: s.Renewable, Source: "keystore"})
 	}
 	tokens, err := d.Client.ServiceTokens(c.Context)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err != nil {
+		env.Warn("%v", err)
 	}
 	for _, t := range tokens {
 		report.Hosts = append(report.Hosts, statusHost{Host: t.Origin.Host(), Mode: string(access.ModeServiceToken), Account: t.ClientID,
