@@ -99,10 +99,20 @@ func newGitSetup(env *cli.Env, c *urfave.Context) (*gitSetup, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &gitSetup{env: env, c: c, origin: o, url: u, dryRun: c.Bool("dry-run")}
+	s, err := newGitScope(env, c)
+	if err != nil {
+		return nil, err
+	}
+	s.origin, s.url = o, u
 	if full, err := url.Parse(c.Args().First()); err == nil && full.User != nil {
 		s.user = full.User.Username()
 	}
+	return s, nil
+}
+
+// newGitScope is a setup that has no host yet.
+func newGitScope(env *cli.Env, c *urfave.Context) (s *gitSetup, err error) {
+	s = &gitSetup{env: env, c: c, dryRun: c.Bool("dry-run")}
 	if s.scope, err = gitScope(c); err != nil {
 		return nil, err
 	}
@@ -130,7 +140,7 @@ func setupGit(env *cli.Env, c *urfave.Context) error {
 	}
 	h := &githelper.HostConfig{
 		Origin:   string(s.origin),
-		Note:     fmt.Sprintf("%q takes the marked lines away", "access unsetup git "+s.origin.Host()),
+		Note:     fmt.Sprintf(unsetupNote, s.origin.Host()),
 		OwnLogin: r.ownLogin,
 		Bearer:   r.cr.Kind == access.Bearer,
 	}

@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
+	"regexp"
 	"strings"
+	"sync"
 
 	urfave "github.com/urfave/cli/v2"
 
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
 	"github.com/gitaccess/gitaccess/githelper"
 	"github.com/gitaccess/gitaccess/internal/cli"
@@ -31,19 +35,58 @@ deletes the cookie file. Lines of yours in the same sections stay. The session
 stays, too: access logout HOST.
 
   access unsetup git git.example.com
+  access unsetup git --all
   access unsetup git --dry-run git.example.com   show the change and write nothing`,
-			Flags:  gitScopeFlags(),
+			Flags:  append(gitScopeFlags(), &urfave.BoolFlag{Name: "all", Usage: "for all hosts"}),
 			Action: func(c *urfave.Context) error { return unsetupGit(env, c) },
 		}, unsetupSSHCommand(env)},
 	}
 }
 
+// unsetupNote stands in git's configuration above the lines of a host.
+const unsetupNote = `"access unsetup git %s" takes the marked lines away`
+
+var unsetupNotes = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^\s*# gitaccess: ` + fmt.Sprintf(unsetupNote, `(\S+)`))
+})
+
 func unsetupGit(env *cli.Env, c *urfave.Context) error {
-	s, err := newGitSetup(env, c)
+	if !c.Bool("all") {
+		if c.NArg() == 0 {
+			return cli.Usagef("one HOST is wanted, or --all")
+		}
+		s, err := newGitSetup(env, c)
+		if err != nil {
+			return err
+		}
+		return s.unset(c.Context)
+	}
+	if c.NArg() > 0 {
+		return cli.Usagef("--all takes no HOST")
+	}
+	s, err := newGitScope(env, c)
 	if err != nil {
 		return err
 	}
-	changed := false
+	file, err := githelper.ReadConfig(s.file)
+	if err != nil {
+		return err
+	}
+	for _, m := range unsetupNotes().FindAllSubmatch(file, -1) {
+		one := *s
+		if one.origin, one.url, err = door.ParseHost(string(m[1])); err != nil {
+			return err
+		}
+		if err := one.unset(c.Context); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unset takes back what setup did for one host.
+func (s *gitSetup) unset(ctx context.Context) error {
+	env, changed := s.env, false
 	edit := func(old []byte) ([]byte, error) {
 		b := githelper.Unset(old, string(s.origin))
 		diff := githelper.Diff(s.file, old, b)
@@ -67,7 +110,7 @@ func unsetupGit(env *cli.Env, c *urfave.Context) error {
 	if err := gitnote.RemoveFile(s.door, s.origin, s.file); err != nil {
 		return err
 	}
-	left, err := s.left(c.Context)
+	left, err := s.left(ctx)
 	if err != nil {
 		return err
 	}
