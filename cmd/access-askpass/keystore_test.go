@@ -104,6 +104,9 @@ func TestAnswers(t *testing.T) {
 	m := newMachine(t)
 	t.Chdir(m.dir)
 	for _, tt := range [][2]string{
+		// Another host, xn--git-9dc.example.com: first, since what was answered once is asked for the next time.
+		{"Password for 'https://ada@g\u0130t.example.com': ", ""},
+		{"Password for 'https://ada@g%C4%B0t.example.com': ", ""},
 		{"Username for 'https://job.example.com': ", "job"},
 		{"Password for 'https://job@job.example.com': ", "secret-of-job"},
 		{"Password for 'https://ada@git.example.com': ", "secret-of-ada"},
@@ -117,8 +120,6 @@ func TestAnswers(t *testing.T) {
 		{"Password for 'https://ada@path.example.com/org/demo.git/x': ", ""},
 		{"Password for 'https://git.example.com': ", ""},
 		{"Password for 'https://bob@git.example.com': ", ""},
-		{"Password for 'https://ada@g\u0130t.example.com': ", ""}, // another host, xn--git-9dc.example.com
-		{"Password for 'https://ada@g%C4%B0t.example.com': ", ""},
 		{"Enter passphrase for id_three: ", ""},
 		{"Enter passphrase for \"id_one\" (empty for no passphrase): ", ""},
 		{"Bad passphrase, try again for id_two (will confirm each use): ", ""},
