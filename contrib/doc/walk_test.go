@@ -15,7 +15,7 @@ import (
 )
 
 // install are README's first two commands. The first one is what CI begins with and is not typed again here.
-var install = []string{"make build", "install -m 755 bin/access bin/access-* bin/git-* ~/.local/bin/"}
+var install = []string{"make build", "mkdir -p ~/.local/bin && install -m 755 bin/access bin/access-* bin/git-* ~/.local/bin/"}
 
 // walks lead from a clone of this repository to one of somebody's behind Access, in five commands or fewer.
 var walks = []struct {
