@@ -159,7 +159,7 @@ func remember(t *testing.T, w *scripttest.World, file, passphrase string) {
 	s := onTerminal(t, w, "access-askpass", prompt)
 	s.await(prompt)
 	s.hidden()
-	s.typed(passphrase + "\n")
+	s.Type(passphrase + "\n")
 	s.keep("y")
 	s.ends()
 }
@@ -173,7 +173,7 @@ func TestSSHKey(t *testing.T) {
 	s := play(t, server.command(w, true, "-i", file, "-o", "IdentitiesOnly=yes"))
 	s.await("Enter passphrase for key '" + file + "': ")
 	s.hidden()
-	s.typed("first pass\n")
+	s.Type("first pass\n")
 	s.keep("y")
 	s.await("welcome")
 	s.ends()
@@ -201,7 +201,7 @@ func TestSSHKey(t *testing.T) {
 	s = play(t, server.command(w, true, "-i", moved, "-o", "IdentitiesOnly=yes"))
 	s.await("Enter passphrase for key '" + moved + "': ")
 	s.hidden()
-	s.typed("second pass\n")
+	s.Type("second pass\n")
 	s.keep("y")
 	s.ends()
 	if out, err := quiet(moved); err != nil || out != "welcome\n" {
@@ -223,14 +223,14 @@ func TestSSHAdd(t *testing.T) {
 		s := play(t, add())
 		s.await("Enter passphrase for " + file + ": ")
 		s.hidden()
-		s.typed("not it\n") // ssh-add says so, and nothing is offered to be remembered
+		s.Type("not it\n") // ssh-add says so, and nothing is offered to be remembered
 		s.await("Bad passphrase, try again for " + file + ": ")
 		s.hidden()
-		s.typed("pass of " + name + "\n")
+		s.Type("pass of " + name + "\n")
 		s.keep("y")
 		s.ends()
-		if n := strings.Count(s.shown(), "Remember"); n != 1 {
-			t.Errorf("offered %d times: %q", n, s.shown())
+		if n := strings.Count(s.Text(), "Remember"); n != 1 {
+			t.Errorf("offered %d times: %q", n, s.Text())
 		}
 		for _, args := range [][]string{nil, {"-c"}} {
 			if out, err := add(args...).CombinedOutput(); err != nil || !strings.Contains(string(out), "Identity added") {
@@ -292,15 +292,15 @@ func TestServersQuestions(t *testing.T) {
 	for i, q := range questions {
 		s.await("(ada@127.0.0.1) " + q)
 		s.hidden()
-		s.typed(string(rune('a'+i)) + "\n")
+		s.Type(string(rune('a'+i)) + "\n")
 	}
 	s.await("welcome")
 	s.ends()
 	if got := server.answered(); got != "a,b,c,d" {
 		t.Errorf("the server was told %q", got)
 	}
-	if strings.Contains(s.shown(), "Remember") {
-		t.Errorf("offered to keep a server's answer: %q", s.shown())
+	if strings.Contains(s.Text(), "Remember") {
+		t.Errorf("offered to keep a server's answer: %q", s.Text())
 	}
 
 	// An ssh before 8.5 and other clients, as far as our program can tell: it goes by the name of the program that asks, and by what
@@ -370,10 +370,10 @@ func TestHostKey(t *testing.T) {
 		s.await("The authenticity of host")
 		s.await(ssh.FingerprintSHA256(server.key.PublicKey()))
 		s.await("(yes/no/[fingerprint])? ")
-		s.typed(answer + "\n")
-		err := s.wait()
-		if (err == nil) != good || strings.Contains(s.shown(), "welcome") != good {
-			t.Errorf("%q: %v %q", answer, err, s.shown())
+		s.Type(answer + "\n")
+		err := s.Wait()
+		if (err == nil) != good || strings.Contains(s.Text(), "welcome") != good {
+			t.Errorf("%q: %v %q", answer, err, s.Text())
 		}
 	}
 }
@@ -386,7 +386,7 @@ func TestConsent(t *testing.T) {
 		s := onTerminal(t, w, "sh", "-c", `SSH_ASKPASS_PROMPT=confirm access-askpass "$1"; echo "over $?"`, "sh", "Allow use of key ada?\nKey fingerprint SHA256:abc.")
 		s.await("Allow use of key ada?")
 		s.await("[y/N] ")
-		s.typed(answer + "\n")
+		s.Type(answer + "\n")
 		if good {
 			s.await("yes\r\nover 0")
 		} else {
@@ -419,13 +419,13 @@ if (!$pid) { open STDIN, "<", "/dev/null"; open STDOUT, ">", "/dev/null"; exec "
 $_ = <STDIN>; print kill(0, $pid), " there\n"; kill "TERM", $pid; waitpid $pid, 0; print "gone ", $? >> 8, "\n";`
 	s := onTerminal(t, w, needPerl(t), "-e", "$|=1; "+ssh, text)
 	s.await(text)
-	s.typed("\n")
+	s.Type("\n")
 	s.await("1 there")
 	s.await("\r\x1b[K")
 	s.await("gone 143")
 	s.ends()
-	if strings.Contains(s.shown(), "error") || !s.echoes() {
-		t.Errorf("echo %t: %q", s.echoes(), s.shown())
+	if strings.Contains(s.Text(), "error") || !s.Echoes() {
+		t.Errorf("echo %t: %q", s.Echoes(), s.Text())
 	}
 
 	// ssh that is killed cannot end it.
@@ -433,14 +433,14 @@ $_ = <STDIN>; print kill(0, $pid), " there\n"; kill "TERM", $pid; waitpid $pid, 
 	s.await("pid ")
 	s.await(text)
 	var pid int
-	if _, err := fmt.Sscanf(s.shown()[strings.Index(s.shown(), "pid "):], "pid %d", &pid); err != nil {
+	if _, err := fmt.Sscanf(s.Text()[strings.Index(s.Text(), "pid "):], "pid %d", &pid); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	s.await("\r\x1b[K")
-	s.typed("on\n")
+	s.Type("on\n")
 	s.await("read on")
 	s.ends()
 }

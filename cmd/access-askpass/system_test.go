@@ -98,13 +98,13 @@ func TestSSHDPassword(t *testing.T) {
 			"-o", "IdentityFile=none", "-o", "PreferredAuthentications="+method, host, "id -un")))
 		s.await(prompt)
 		s.hidden()
-		s.typed("not it\n") // sshd lets some time pass, and asks again
+		s.Type("not it\n") // sshd lets some time pass, and asks again
 		s.await(prompt)
 		s.hidden()
-		s.typed(password + "\n")
+		s.Type(password + "\n")
 		s.await(name + "\r\n")
 		s.ends()
-		if got := s.shown(); strings.Contains(got, "Remember") || strings.Contains(got, password) {
+		if got := s.Text(); strings.Contains(got, "Remember") || strings.Contains(got, password) {
 			t.Errorf("%s: %q", method, got)
 		}
 	}
@@ -132,14 +132,14 @@ func TestSudo(t *testing.T) {
 	s := play(t, cmd)
 	s.await("[sudo] password for " + name + ": ")
 	s.hidden()
-	s.typed("not it\n")
+	s.Type("not it\n")
 	s.await("Sorry, try again")
 	s.await("[sudo] password for " + name + ": ")
 	s.hidden()
-	s.typed(password + "\n")
+	s.Type(password + "\n")
 	s.await("root\r\n")
 	s.ends()
-	if got := s.shown(); strings.Contains(got, "Remember") || strings.Contains(got, password) {
+	if got := s.Text(); strings.Contains(got, "Remember") || strings.Contains(got, password) {
 		t.Errorf("%q", got)
 	}
 }

@@ -4,17 +4,14 @@ package main
 
 import (
 	"context"
-	"io"
-	"os"
 	"os/exec"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
-
 	"github.com/gitaccess/gitaccess/internal/scripttest"
+	"github.com/gitaccess/gitaccess/internal/scripttest/ptytest"
 )
 
 // newWorld has the servers of the scripts.
@@ -29,14 +26,9 @@ func newWorld(t *testing.T) *scripttest.World {
 
 // screen is a terminal with a program on it, and the person before it.
 type screen struct {
+	*ptytest.Screen
 	t    *testing.T
-	tty  *os.File
-	cmd  *exec.Cmd
 	read int // what was awaited already
-
-	mu   sync.Mutex
-	text string
-	end  chan struct{}
 }
 
 // onTerminal starts a program of the world on a terminal of its own.
@@ -49,96 +41,34 @@ func onTerminal(t *testing.T, w *scripttest.World, name string, args ...string) 
 
 func play(t *testing.T, cmd *exec.Cmd) *screen {
 	t.Helper()
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &screen{t: t, tty: tty, cmd: cmd, end: make(chan struct{})}
-	go func() {
-		defer close(s.end)
-		b := make([]byte, 4096)
-		for {
-			n, err := tty.Read(b)
-			s.mu.Lock()
-			s.text += string(b[:n])
-			s.mu.Unlock()
-			if err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait(); tty.Close(); <-s.end })
-	return s
+	return &screen{Screen: ptytest.Start(t, cmd, 24, 200), t: t}
 }
 
 // patience is far beyond what anything takes.
 const patience = 2 * time.Minute
 
-func (s *screen) shown() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text
-}
-
 // await waits until the text is shown, after what was awaited before.
 func (s *screen) await(text string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
-		if i := strings.Index(s.shown()[s.read:], text); i >= 0 {
+	s.Until(strconv.Quote(text), func(shown string) bool {
+		i := strings.Index(shown[s.read:], text)
+		if i >= 0 {
 			s.read += i + len(text)
-			return
 		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%q is not on the screen: %q", text, s.shown())
-		}
-	}
-}
-
-func (s *screen) typed(keys string) {
-	s.t.Helper()
-	if _, err := io.WriteString(s.tty, keys); err != nil {
-		s.t.Fatal(err)
-	}
+		return i >= 0
+	})
 }
 
 // hidden waits until the terminal does not echo: the question may be on the screen before.
 func (s *screen) hidden() {
 	s.t.Helper()
-	s.awaitEcho(false)
-}
-
-func (s *screen) awaitEcho(want bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(patience); s.echoes() != want; time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("the terminal's echo is not %t: %q", want, s.shown())
-		}
-	}
-}
-
-func (s *screen) echoes() bool {
-	s.t.Helper()
-	state := exec.Command("stty", "-a")
-	state.Stdin = s.tty
-	out, err := state.Output()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return !strings.Contains(string(out), "-echo ")
-}
-
-// wait waits for the end of the program and of what it wrote.
-func (s *screen) wait() error {
-	s.t.Helper()
-	err := s.cmd.Wait()
-	<-s.end // the other side of the terminal is closed with the last program on it
-	return err
+	s.UntilEcho(false)
 }
 
 func (s *screen) ends() {
 	s.t.Helper()
-	if err := s.wait(); err != nil {
-		s.t.Fatalf("%v: %q", err, s.shown())
+	if err := s.Wait(); err != nil {
+		s.t.Fatalf("%v: %q", err, s.Text())
 	}
 }
 
@@ -147,7 +77,7 @@ func (s *screen) keep(answer string) {
 	s.t.Helper()
 	s.await("Remember this")
 	s.await("[y/N/never] ")
-	s.typed(answer + "\n")
+	s.Type(answer + "\n")
 }
 
 // git asks, the person types and lets it be remembered, and the next git asks nobody.
@@ -156,14 +86,14 @@ func TestGitOnTerminal(t *testing.T) {
 	const url = "https://login.example.com/demo.git"
 	s := onTerminal(t, w, "git", "clone", "-q", url, "one")
 	s.await("Username for 'https://login.example.com': ")
-	s.typed("ada\n")
+	s.Type("ada\n")
 	s.await("Password for 'https://ada@login.example.com': ")
 	s.hidden()
-	s.typed("origin-password\n")
+	s.Type("origin-password\n")
 	s.keep("y")
 	s.ends()
-	if strings.Contains(s.shown(), "origin-password") {
-		t.Errorf("the password was shown: %q", s.shown())
+	if strings.Contains(s.Text(), "origin-password") {
+		t.Errorf("the password was shown: %q", s.Text())
 	}
 
 	// Without a terminal, and without anybody.
@@ -201,9 +131,9 @@ func TestSameCommandAgain(t *testing.T) {
 	s := onTerminal(t, w, "git", args...)
 	s.await("Password for 'https://ada@login.example.com': ")
 	s.hidden()
-	s.typed("wrong\n")
+	s.Type("wrong\n")
 	s.keep("y")
-	if err := s.wait(); err == nil {
+	if err := s.Wait(); err == nil {
 		t.Fatal("a wrong password was accepted")
 	}
 
@@ -211,19 +141,19 @@ func TestSameCommandAgain(t *testing.T) {
 	s.await("What is remembered was the answer a moment ago")
 	s.await("Password for 'https://ada@login.example.com': ")
 	s.hidden()
-	s.typed("origin-password\n")
+	s.Type("origin-password\n")
 	s.keep("y")
 	s.ends()
 
 	s = onTerminal(t, w, "git", args...)
 	s.await("What is remembered was the answer a moment ago")
 	s.hidden()
-	s.typed("\n")
+	s.Type("\n")
 	s.ends()
 	s = onTerminal(t, w, "git", args...) // stood by
 	s.ends()
-	if strings.Contains(s.shown(), "Password for") {
-		t.Errorf("asked again: %q", s.shown())
+	if strings.Contains(s.Text(), "Password for") {
+		t.Errorf("asked again: %q", s.Text())
 	}
 	// In another folder it is another command, and with nobody to ask, what is remembered is the answer as often as it is wanted.
 	for range 3 {
@@ -242,7 +172,7 @@ func TestSameProgramAgain(t *testing.T) {
 	s := onTerminal(t, w, "access-askpass", prompt)
 	s.await(prompt)
 	s.hidden()
-	s.typed("wrong\n")
+	s.Type("wrong\n")
 	s.keep("y")
 	s.ends()
 
@@ -251,7 +181,7 @@ func TestSameProgramAgain(t *testing.T) {
 	s.await("first: wrong")
 	s.await(prompt)
 	s.hidden()
-	s.typed("right\n")
+	s.Type("right\n")
 	s.keep("n")
 	s.await("second: right")
 	s.ends()
@@ -271,13 +201,13 @@ func TestNeverRemember(t *testing.T) {
 		s := onTerminal(t, w, "access-askpass", prompt)
 		s.await(prompt)
 		s.hidden()
-		s.typed("secret\n")
+		s.Type("secret\n")
 		if i == 0 {
 			s.keep("never")
 		}
 		s.ends()
-		if i > 0 && strings.Contains(s.shown(), "Remember") {
-			t.Errorf("offered again: %q", s.shown())
+		if i > 0 && strings.Contains(s.Text(), "Remember") {
+			t.Errorf("offered again: %q", s.Text())
 		}
 	}
 }
@@ -291,13 +221,13 @@ func TestTerminalIsRestored(t *testing.T) {
 		s := onTerminal(t, w, shell, "--norc", "-c", `trap : INT; git ls-remote -q https://ada@login.example.com/demo.git; echo "over $?"; read -r line; echo "read $line"`)
 		s.await("Password for 'https://ada@login.example.com': ")
 		s.hidden()
-		s.typed("half\x03")
+		s.Type("half\x03")
 		s.await("over ")
-		s.awaitEcho(true)
-		s.typed("visible\n")
+		s.UntilEcho(true)
+		s.Type("visible\n")
 		s.await("read visible")
 		s.ends()
-		if got := s.shown(); strings.Contains(got, "half") || strings.Contains(got, "error") || strings.Contains(got, "over 0") {
+		if got := s.Text(); strings.Contains(got, "half") || strings.Contains(got, "error") || strings.Contains(got, "over 0") {
 			t.Errorf("%q", got)
 		}
 	})
@@ -305,19 +235,19 @@ func TestTerminalIsRestored(t *testing.T) {
 		s := onTerminal(t, w, shell, "--norc", "-mc", `git ls-remote -q https://ada@login.example.com/demo.git; echo stopped; read -r line; echo "read $line"; fg >/dev/null; echo "over $?"`)
 		s.await("Password for 'https://ada@login.example.com': ")
 		s.hidden()
-		s.typed("\x1a")
+		s.Type("\x1a")
 		s.await("stopped")
-		s.awaitEcho(true)
-		s.typed("visible\n")
+		s.UntilEcho(true)
+		s.Type("visible\n")
 		s.await("read visible")
 		s.await("Password for 'https://ada@login.example.com': ")
 		s.hidden()
-		s.typed("origin-password\n")
+		s.Type("origin-password\n")
 		s.keep("n")
 		s.await("over 0")
 		s.ends()
-		if !s.echoes() || strings.Contains(s.shown(), "origin-password") {
-			t.Errorf("echo %t: %q", s.echoes(), s.shown())
+		if !s.Echoes() || strings.Contains(s.Text(), "origin-password") {
+			t.Errorf("echo %t: %q", s.Echoes(), s.Text())
 		}
 	})
 }

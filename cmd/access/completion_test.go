@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,36 +45,29 @@ func shellOnTerminal(t *testing.T, w *scripttest.World, shell string, args ...st
 	return onTerminal(t, w.Command(patient(t), shell, args...))
 }
 
-func (s *screen) send(text string) {
-	s.Helper()
-	if _, err := io.WriteString(s.tty, text); err != nil {
-		s.Fatal(err)
-	}
-}
-
 // What a person types, with Tab, becomes a command that the shell can run; its output
 // shows what it was.
 func tryCompletion(s *screen) {
 	s.Helper()
-	s.send("access who\t")
+	s.Type("access who\t")
 	s.wait(`access whoami $`)
-	s.send("gi\t")
+	s.Type("gi\t")
 	s.wait(`access whoami git\.example\.com $`)
-	s.send("--js\t")
+	s.Type("--js\t")
 	s.wait(`access whoami git\.example\.com --json $`)
-	s.send("\r")
+	s.Type("\r")
 	s.wait(`error: git\.example\.com needs a login`)
-	s.send("access service-token remove ci\t")
+	s.Type("access service-token remove ci\t")
 	s.wait(`access service-token remove ci\.example\.com\\?:8443 $`)
-	s.send("\r")
+	s.Type("\r")
 	s.wait(`there was no service token for ci\.example\.com:8443`)
-	s.send("exit\r")
+	s.Type("exit\r")
 }
 
 func TestCompletionBash(t *testing.T) {
 	w := completionWorld(t)
 	s := shellOnTerminal(t, w, "bash", "--norc", "--noprofile", "-i")
-	s.send("PS1='> '; bind 'set enable-bracketed-paste off'; source <(access completion bash); echo rea''dy\r")
+	s.Type("PS1='> '; bind 'set enable-bracketed-paste off'; source <(access completion bash); echo rea''dy\r")
 	s.wait(`ready\r`)
 	tryCompletion(s)
 }
@@ -92,7 +84,7 @@ func TestCompletionZsh(t *testing.T) {
 			}
 		}
 		s := shellOnTerminal(t, w, "zsh", "-f", "-i")
-		s.send("PROMPT='> '; unset zle_bracketed_paste; unsetopt PROMPT_SP; fpath=(" + w.Dir + "/functions $fpath); autoload -Uz compinit; compinit -D -u; " + how + "; echo rea''dy\r")
+		s.Type("PROMPT='> '; unset zle_bracketed_paste; unsetopt PROMPT_SP; fpath=(" + w.Dir + "/functions $fpath); autoload -Uz compinit; compinit -D -u; " + how + "; echo rea''dy\r")
 		s.wait(`ready\r`)
 		tryCompletion(s)
 	}

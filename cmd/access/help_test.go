@@ -70,9 +70,7 @@ func TestNoColor(t *testing.T) {
 		w.Set("TERM=xterm", tt.set)
 		s := onTerminal(t, w.Command(patient(t), "access", "doctor"))
 		s.wait(`(wrong or may become so|nothing is wrong)\r\n`)
-		s.mu.Lock()
-		colour := strings.Contains(string(s.text), "\x1b[")
-		s.mu.Unlock()
+		colour := strings.Contains(s.Text(), "\x1b[")
 		if colour != tt.want {
 			t.Errorf("%s: colour %t", tt.set, colour)
 		}

@@ -11,15 +11,14 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
 	"rsc.io/qr"
 
 	"github.com/gitaccess/gitaccess/access/accesstest"
 	"github.com/gitaccess/gitaccess/internal/scripttest"
+	"github.com/gitaccess/gitaccess/internal/scripttest/ptytest"
 )
 
 // farBrowser is a browser on another machine: the address of a page on this one
@@ -107,40 +106,12 @@ func patient(t *testing.T) context.Context {
 // screen is a terminal and all that was written to it.
 type screen struct {
 	*testing.T
-	tty  io.ReadWriteCloser
-	mu   sync.Mutex
-	text []byte
-	more chan struct{}
+	*ptytest.Screen
 }
 
 func onTerminal(t *testing.T, cmd *exec.Cmd) *screen {
 	t.Helper()
-	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: 200})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &screen{T: t, tty: f, more: make(chan struct{}, 1)}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		b := make([]byte, 4096)
-		for {
-			n, err := f.Read(b)
-			s.mu.Lock()
-			s.text = append(s.text, b[:n]...)
-			s.mu.Unlock()
-			select {
-			case s.more <- struct{}{}:
-			default:
-			}
-			if err != nil { // EIO at the end of the last program there
-				close(s.more)
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { f.Close(); <-ended })
-	return s
+	return &screen{t, ptytest.Start(t, cmd, 50, 200)}
 }
 
 // escapes are what shells draw their lines with.
@@ -151,28 +122,17 @@ var (
 
 // wait returns the first match of pattern on the screen, with and without what only
 // steers it.
-func (s *screen) wait(pattern string) []string {
+func (s *screen) wait(pattern string) (match []string) {
 	s.Helper()
 	re := regexp.MustCompile(pattern)
-	timeout := time.After(2 * time.Minute)
-	for open := true; ; {
-		s.mu.Lock()
-		text := string(s.text)
-		s.mu.Unlock()
-		for _, t := range []string{text, erased.ReplaceAllString(escapes.ReplaceAllString(text, ""), "")} {
-			if m := re.FindStringSubmatch(t); m != nil {
-				return m
-			}
+	s.Until(pattern, func(text string) bool {
+		match = re.FindStringSubmatch(text)
+		if match == nil {
+			match = re.FindStringSubmatch(erased.ReplaceAllString(escapes.ReplaceAllString(text, ""), ""))
 		}
-		if !open {
-			s.Fatalf("no %q on the terminal:\n%s", pattern, text)
-		}
-		select {
-		case _, open = <-s.more:
-		case <-timeout:
-			s.Fatalf("no %q on the terminal after two minutes:\n%s", pattern, text)
-		}
-	}
+		return match != nil
+	})
+	return match
 }
 
 // On a terminal a clock runs while the person is at it.
@@ -204,9 +164,7 @@ func TestLoginOverSSH(t *testing.T) {
 		s.wait(`access: this is an SSH session: `)
 		s.wait(`address: `)
 		if pasted {
-			if _, err := io.WriteString(s.tty, lastPage(t, w, login)+"\r"); err != nil {
-				t.Fatal(err)
-			}
+			s.Type(lastPage(t, w, login) + "\r")
 		} else if err := w.Edge.Person(scripttest.Person).Approve(t.Context(), login); err != nil {
 			t.Fatal(err)
 		}

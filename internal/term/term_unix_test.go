@@ -6,17 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/gitaccess/gitaccess/internal/scripttest/ptytest"
 )
 
 // The test binary plays a program that asks when it is called with this variable.
@@ -52,13 +52,8 @@ func TestMain(m *testing.M) {
 
 // screen is the other side of a terminal.
 type screen struct {
-	t   *testing.T
-	tty *os.File
-	cmd *exec.Cmd
-
-	mu   sync.Mutex
-	text string
-	end  chan struct{}
+	*ptytest.Screen
+	t *testing.T
 }
 
 // run starts a command on a terminal of its own; PLAYER in the environment is what asks.
@@ -73,85 +68,39 @@ func run(t *testing.T, play string, argv ...string) *screen {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), playVar+"="+play, "PLAYER="+exe, "TERM=xterm", "GORACE=atexit_sleep_ms=0")
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &screen{t: t, tty: tty, cmd: cmd, end: make(chan struct{})}
-	go func() {
-		defer close(s.end)
-		b := make([]byte, 1024)
-		for {
-			n, err := tty.Read(b)
-			s.mu.Lock()
-			s.text += string(b[:n])
-			s.mu.Unlock()
-			if err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait(); tty.Close(); <-s.end })
-	return s
-}
-
-func (s *screen) shown() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text
+	return &screen{ptytest.Start(t, cmd, 24, 80), t}
 }
 
 // await waits until the screen shows the text count times.
 func (s *screen) await(text string, count int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); strings.Count(s.shown(), text) < count; time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%q is not on the screen %d times: %q", text, count, s.shown())
-		}
-	}
+	s.Until(fmt.Sprintf("%q, %d times,", text, count), func(shown string) bool { return strings.Count(shown, text) >= count })
 }
 
-func (s *screen) typed(keys string) {
-	s.t.Helper()
-	if _, err := io.WriteString(s.tty, keys); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// wait waits for the end of the program and returns whether the terminal echoes.
+// wait waits for the end of the program, which says then what it was answered.
 func (s *screen) wait() {
 	s.t.Helper()
-	if err := s.cmd.Wait(); err != nil {
-		s.t.Errorf("%v; screen %q", err, s.shown())
+	if err := s.Wait(); err != nil {
+		s.t.Errorf("%v; screen %q", err, s.Text())
 	}
 	s.await("none", 1)
-}
-
-func (s *screen) echoes() bool {
-	state := exec.Command("stty", "-a")
-	state.Stdin = s.tty // on Linux the settings of the other side
-	out, err := state.Output()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return !strings.Contains(string(out), "-echo ")
 }
 
 func TestSecret(t *testing.T) {
 	s := run(t, "secret")
 	s.await("Password for host: ", 1)
-	if s.echoes() {
+	if s.Echoes() {
 		t.Error("the terminal echoes while a secret is typed")
 	}
-	s.typed("pa\x7fpa ss\n")
+	s.Type("pa\x7fpa ss\n")
 	s.wait()
-	if got := s.shown(); !strings.Contains(got, `answer "ppa ss" error <nil>`) || strings.Contains(strings.ReplaceAll(got, `"ppa ss"`, ""), "pa ss") {
+	if got := s.Text(); !strings.Contains(got, `answer "ppa ss" error <nil>`) || strings.Contains(strings.ReplaceAll(got, `"ppa ss"`, ""), "pa ss") {
 		t.Errorf("screen: %q", got)
 	}
-	if !strings.Contains(s.shown(), "Password for host: \r\x1b[K") {
-		t.Errorf("the question was not erased: %q", s.shown())
+	if !strings.Contains(s.Text(), "Password for host: \r\x1b[K") {
+		t.Errorf("the question was not erased: %q", s.Text())
 	}
-	if !s.echoes() {
+	if !s.Echoes() {
 		t.Error("the echo did not come back")
 	}
 }
@@ -160,9 +109,9 @@ func TestSecret(t *testing.T) {
 func TestQuestionsSteerNoTerminal(t *testing.T) {
 	s := run(t, "foreign")
 	s.await("host: ", 1)
-	s.typed("x\n")
+	s.Type("x\n")
 	s.wait()
-	if got := s.shown(); !strings.Contains(got, "Password for \ufffd]0;x\ufffd\ufffdhost: ") {
+	if got := s.Text(); !strings.Contains(got, "Password for \ufffd]0;x\ufffd\ufffdhost: ") {
 		t.Errorf("screen: %q", got)
 	}
 }
@@ -170,9 +119,9 @@ func TestQuestionsSteerNoTerminal(t *testing.T) {
 func TestLine(t *testing.T) {
 	s := run(t, "line")
 	s.await("User name: ", 1)
-	s.typed("me\n")
+	s.Type("me\n")
 	s.wait()
-	if got := s.shown(); !strings.Contains(got, `answer "me" error <nil>`) || !strings.Contains(got, "User name: me\r\n") {
+	if got := s.Text(); !strings.Contains(got, `answer "me" error <nil>`) || !strings.Contains(got, "User name: me\r\n") {
 		t.Errorf("screen: %q", got)
 	}
 }
@@ -180,22 +129,22 @@ func TestLine(t *testing.T) {
 func TestEndOfInput(t *testing.T) {
 	s := run(t, "secret")
 	s.await("Password for host: ", 1)
-	s.typed("\x04")
+	s.Type("\x04")
 	s.wait()
-	if got := s.shown(); !strings.Contains(got, ErrNoAnswer.Error()) || !s.echoes() {
-		t.Errorf("echo %t, screen: %q", s.echoes(), got)
+	if got := s.Text(); !strings.Contains(got, ErrNoAnswer.Error()) || !s.Echoes() {
+		t.Errorf("echo %t, screen: %q", s.Echoes(), got)
 	}
 }
 
 func TestInterrupt(t *testing.T) {
 	s := run(t, "secret")
 	s.await("Password for host: ", 1)
-	s.typed("half\x03")
+	s.Type("half\x03")
 	s.wait()
-	if got := s.shown(); !strings.Contains(got, `answer "" error context canceled`) {
+	if got := s.Text(); !strings.Contains(got, `answer "" error context canceled`) {
 		t.Errorf("screen: %q", got)
 	}
-	if !s.echoes() {
+	if !s.Echoes() {
 		t.Error("Ctrl-C left the terminal without echo")
 	}
 }
@@ -203,8 +152,8 @@ func TestInterrupt(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	s := run(t, "timeout")
 	s.wait()
-	if got := s.shown(); !strings.Contains(got, "context deadline exceeded") || !s.echoes() {
-		t.Errorf("echo %t, screen: %q", s.echoes(), got)
+	if got := s.Text(); !strings.Contains(got, "context deadline exceeded") || !s.Echoes() {
+		t.Errorf("echo %t, screen: %q", s.Echoes(), got)
 	}
 }
 
@@ -212,10 +161,10 @@ func TestDeadline(t *testing.T) {
 func TestNotice(t *testing.T) {
 	s := run(t, "notice")
 	s.await("Touch the key", 1)
-	s.typed("\x03")
+	s.Type("\x03")
 	s.wait()
-	if got := s.shown(); !strings.Contains(got, "error context canceled") || !strings.Contains(got, "\r\x1b[K") || !s.echoes() {
-		t.Errorf("echo %t, screen: %q", s.echoes(), got)
+	if got := s.Text(); !strings.Contains(got, "error context canceled") || !strings.Contains(got, "\r\x1b[K") || !s.Echoes() {
+		t.Errorf("echo %t, screen: %q", s.Echoes(), got)
 	}
 }
 
@@ -223,21 +172,21 @@ func TestNotice(t *testing.T) {
 func TestSuspend(t *testing.T) {
 	s := run(t, "secret", needBash(t), "-mc", `"$PLAYER"; echo stopped; read -r line; echo "read $line"; fg >/dev/null; echo end`)
 	s.await("Password for host: ", 1)
-	s.typed("\x1a")
+	s.Type("\x1a")
 	s.await("stopped", 1)
-	if !s.echoes() {
+	if !s.Echoes() {
 		t.Error("the suspended program left the terminal without echo")
 	}
-	s.typed("visible\n")
+	s.Type("visible\n")
 	s.await("read visible", 1)
 	s.await("Password for host: ", 2)
-	if s.echoes() {
+	if s.Echoes() {
 		t.Error("the terminal echoes after the program went on")
 	}
-	s.typed("s3cret\n")
+	s.Type("s3cret\n")
 	s.await(`answer "s3cret" error <nil>`, 1)
 	s.await("end", 1)
-	if !s.echoes() {
+	if !s.Echoes() {
 		t.Error("the echo did not come back")
 	}
 }
@@ -246,7 +195,7 @@ func TestSuspend(t *testing.T) {
 func TestBackgroundJobDoesNotStop(t *testing.T) {
 	s := run(t, "secret", needBash(t), "-mc", `"$PLAYER" & wait; echo end`)
 	s.await("end", 1)
-	if got := s.shown(); !strings.Contains(got, "none true") || !strings.Contains(got, "background") {
+	if got := s.Text(); !strings.Contains(got, "none true") || !strings.Contains(got, "background") {
 		t.Errorf("screen: %q", got)
 	}
 }
