@@ -2,6 +2,7 @@
 // which only the user can read.
 //
 //	s, err := keystore.Open(ctx, nil)
+//	…
 //	err = s.Put(ctx, "session/git.example.com", token)
 //	token, err := s.Get(ctx, "session/git.example.com") // errors.Is(err, keystore.ErrNotFound) if there is none
 //
@@ -9,8 +10,7 @@
 //
 //   - A Put is whole or not at all, whatever is killed when, and nobody needs a lock to read.
 //   - Every call ends: after three seconds if nobody is there to unlock a keyring (writes of files: thirty), and at the latest with its
-//     context. A call that was
-//     given up on does not come back later to undo a newer one of this process.
+//     context. A call that was given up on does not come back later to undo a newer one of this process.
 //   - Nothing about a key can be read without unlocking its entry: backends know its hash.
 //   - An entry of a newer version of this program is refused with a [NewerError] and left as it is.
 //   - Importing the package opens nothing, runs nothing and waits for nothing.
@@ -183,7 +183,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Get returns the value of a key, never nil without an error. If there is none, the error is ErrNotFound.
+// Get returns the value of a key: the caller's own copy, and never nil without an error. If there is none, the error is ErrNotFound.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	var value []byte
 	err := s.call(ctx, "get", key, func(ctx context.Context) (err error) {
@@ -203,7 +203,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	return value, nil
 }
 
-// Put replaces the value of a key.
+// Put replaces the value of a key, which has at most 1 MiB. Keys are UTF-8, of 1 to 1024 bytes. The value is copied.
 func (s *Store) Put(ctx context.Context, key string, value []byte) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("keystore: put %q: a value of %d bytes is over the limit of %d", key, len(value), maxValue)
