@@ -3,12 +3,12 @@
 # make test     the tests, with all of their set-up; make test-full: everything that there is
 # make cross    builds and vets for the other systems
 # make release  archives, packages and checksums of the commit into dist/, built twice and compared
-# make lint, make fuzz, make bench, make vuln, make clean
+# make lint, make fuzz, make bench, make vuln, make clean; make defences: what the threat model's tests would miss
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-full testbed vet cross lint fuzz bench release vuln clean
+.PHONY: build demo test test-full testbed vet cross lint fuzz defences bench release vuln clean
 
 GO ?= go
 GOFMT = $(shell $(GO) env GOROOT)/bin/gofmt
@@ -42,7 +42,7 @@ test: testbed vet
 	@$(GO) test -json -race -shuffle=on -vet=off -timeout 15m ./... | $(GO) run ./contrib/testbed/report
 
 test-full: export ACCESS_TEST_FULL = 1
-test-full: test cross lint fuzz release
+test-full: test cross lint fuzz defences release
 	@cat .testbed/matrix.md # of cmd/internal/matrix
 
 cross:
@@ -65,6 +65,10 @@ fuzz:
 	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" </dev/null || \
 	    { echo "$$target failed as above; an input that it found is in $$inputs: it becomes a test by being committed" >&2; exit 1; }; \
 	done
+
+# Each promise of contrib/doc/threat-model.md: its defence taken away in a copy of the tree, its tests seen to fail.
+defences:
+	@$(GO) run ./contrib/defences
 
 # One table; with cloudflared beside ours if CLOUDFLARED names it. BENCH=--quick is for a look.
 bench: build

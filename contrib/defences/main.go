@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -58,11 +59,14 @@ func run(ctx context.Context, env *cli.Env) (err error) {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			unnoticed++
-			env.Warn("%s: %s: %v\n%s", d.promise, d.file, err, output)
+			env.Warn("%s: %q: %v", d.file, d.code, err)
 		case len(failed) < len(d.tests):
+			err = errors.New("not missed")
+			env.Warn("%s: without %q, of %v only %v fail", d.file, d.code, d.tests, failed)
+		}
+		if err != nil {
 			unnoticed++
-			env.Warn("%s: %s: %q may go, and of %v only %v fail\n%s", d.promise, d.file, d.code, d.tests, failed, output)
+			io.WriteString(env.Stderr, output)
 		}
 		fmt.Fprintf(env.Stdout, "| %s | %s: `%s` | %s |\n", promises.full(d.promise), d.file, firstLine(d.code), strings.Join(failed, ", "))
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -23,10 +22,10 @@ type defence struct {
 }
 
 // patience is for one test, which may hang for want of the defence.
-const patience = 4 * time.Minute
+const patience = 3 * time.Minute
 
-// try takes the defence away in a copy of the tree, runs its tests and puts it back. It returns those that failed, as they should,
-// and what the others printed. The error says why nothing is proved.
+// try takes the defence away in a copy of the tree, runs its tests and puts it back. It returns those that failed, as they should. The
+// error says why nothing is proved, and output what the go command or the test had to say.
 func (d defence) try(ctx context.Context, tree string) (failed []string, output string, err error) {
 	path := filepath.Join(tree, d.file)
 	before, err := os.ReadFile(path)
@@ -54,24 +53,39 @@ func (d defence) try(ctx context.Context, tree string) (failed []string, output 
 				return failed, string(out), fmt.Errorf("without it %s does not compile: %w", pkg, err)
 			}
 		}
-		pattern := "^" + name + "$"
-		if script, ok := strings.CutSuffix(name, ".txtar"); ok {
-			pattern = "^TestScripts$/^" + regexp.QuoteMeta(script) + "$"
-		}
-		cmd := exec.CommandContext(ctx, binary, "-test.v", "-test.timeout="+patience.String(), "-test.run="+pattern)
-		cmd.Dir = filepath.Join(tree, pkg)
-		out, err := cmd.CombinedOutput()
-		var exit *exec.ExitError
+		passed, out, err := runTest(ctx, binary, filepath.Join(tree, pkg), name)
 		switch {
 		case ctx.Err() != nil:
 			return failed, "", ctx.Err()
-		case !bytes.Contains(out, []byte("=== RUN")):
-			return failed, string(out), fmt.Errorf("no test %s in %s", name, pkg)
-		case errors.As(err, &exit):
+		case err != nil:
+			return failed, out, fmt.Errorf("%s: %w", t, err)
+		case !passed:
 			failed = append(failed, t)
-		default:
-			output += string(out)
 		}
 	}
-	return failed, output, nil
+	return failed, "", nil
+}
+
+// runTest runs one test, or one script, of a test binary.
+func runTest(ctx context.Context, binary, dir, name string) (passed bool, output string, err error) {
+	patterns := []string{"^" + name + "$"}
+	if script, ok := strings.CutSuffix(name, ".txtar"); ok {
+		patterns = []string{"^TestScripts$/^" + script + "$", "^TestScripts$/^git/^" + script + "$"} // alone, or with each git
+	}
+	for _, p := range patterns {
+		cmd := exec.CommandContext(ctx, binary, "-test.v", "-test.timeout="+patience.String(), "-test.run="+p)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "ACCESS_TEST_FULL=") // the long way shows nothing more
+		b, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		switch {
+		case errors.As(err, &exit):
+			return false, string(b), nil
+		case err != nil:
+			return false, string(b), err
+		case !bytes.Contains(b, []byte("no tests to run")):
+			return true, string(b), nil
+		}
+	}
+	return false, "", errors.New("there is no such test")
 }
