@@ -1,6 +1,7 @@
 package sshfile
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -47,8 +48,8 @@ func (m *Migration) Apply(file []byte) []byte {
 		n, end := 0, l.End
 		if replacement != "" {
 			n = 1
-			if end == "" {
-				end = "\n"
+			if !strings.HasSuffix(end, "\n") {
+				end += "\n"
 			}
 		}
 		fmt.Fprintf(&out, "%s[%d] %s: %s%s", was, n, m.tag(l), l.Text, end)
@@ -62,13 +63,10 @@ func (m *Migration) Apply(file []byte) []byte {
 // tag names the hosts of the block that a line is in.
 func (m *Migration) tag(l Line) string {
 	p := l.Patterns()
-	if len(p) == 0 {
-		return "*"
-	}
 	for i := range p {
 		p[i] = strings.TrimPrefix(p[i], "cfpipe-")
 	}
-	return strings.Join(p, ",")
+	return cmp.Or(strings.Join(p, ","), "*")
 }
 
 // find collects the hosts that have calls of their own.
@@ -191,7 +189,7 @@ func (m *Migration) change(lines []Line, i int) (replacement string, change bool
 	return "", false
 }
 
-var matchExec = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\s+exec\s+("[^"]*"|\S+)`) })
+var matchExec = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\s+exec\s+("[^"]*"\S*|\S+)`) })
 
 // block returns the first call in the block of l, if the block concerns us.
 func (m *Migration) block(lines []Line, l Line) (call int, ours bool) {

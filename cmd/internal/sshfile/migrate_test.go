@@ -75,6 +75,7 @@ func TestUndoWithoutLastLineFeed(t *testing.T) {
 		"Host *.example.com\n  ProxyCommand cloudflared access ssh --hostname %h",
 		"Host *.example.com\r\n  ProxyCommand cloudflared access ssh --hostname %h",
 		"Host a.example.com\r\n  ProxyCommand cloudflared access ssh --hostname %h\r\n",
+		"Host *.example.com\r\n  ProxyCommand cloudflared access ssh --hostname %h\r",
 	} {
 		after := migration(true).Apply([]byte(before))
 		if !strings.Contains(string(after), was) {

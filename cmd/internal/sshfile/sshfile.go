@@ -15,7 +15,7 @@ import (
 type Line struct {
 	N       int    // from 1
 	Text    string // without its end
-	End     string // "\n", "\r\n", or "" at the end of a file
+	End     string // "\n" or "\r\n"; at the end of a file "" or "\r"
 	Keyword string // lower case; "" for blank lines and comments
 	Value   string // as written, without blanks around
 
