@@ -23,10 +23,12 @@ func bazelCommand(env *cli.Env) *urfave.Command {
 		ArgsUsage: "[HOST...] get",
 		Description: `Speaks the protocol of Bazel's credential helpers: {"uri":…} on standard input is answered
 by {"headers":…,"expires":…}. Bazel calls a program without arguments of yours, so a
-script of two lines stands between:
+script of two lines stands between, tools/access in the workspace:
 
   #!/bin/sh
   exec access bazel-credential-helper artifacts.example.com "$@"
+
+and a line in .bazelrc:
 
   common --credential_helper=artifacts.example.com=%workspace%/tools/access
 

@@ -45,7 +45,7 @@ that nobody logged in, 4 that Access refused.
 			&urfave.BoolFlag{Name: "qr", Usage: "print the address as a QR code, and open nothing"},
 			&urfave.BoolFlag{Name: "paste", Usage: "ask for the address that the browser ended at (Managed OAuth)"},
 			&urfave.BoolFlag{Name: "auto-close", Usage: "ask the login page to close its window"},
-			&urfave.DurationFlag{Name: "timeout", Usage: "wait so long for the person", Value: 10 * time.Minute},
+			&urfave.DurationFlag{Name: "timeout", Usage: "wait for the person for `TIME`, such as 2m", Value: 10 * time.Minute},
 			&urfave.StringFlag{Name: "accept-team", Usage: "accept that the host has moved to the team at `DOMAIN`"},
 			&urfave.StringFlag{Name: "client-id", Usage: "use the OAuth client `ID` that was registered by hand"},
 			&urfave.StringFlag{Name: "redirect-url", Usage: "the redirect `URL` of that client"},

@@ -24,8 +24,9 @@ func statusCommand(env *cli.Env) *urfave.Command {
 		Description: `Shows the hosts with a session, a service token or a password that is kept for git
 (git-credential-access --store), and where the secrets are kept and why there.
 ACCESS_KEYSTORE names another store: secret-service, keychain, wincred, pass, keyctl
-or file. Without HOST it asks no server. A service token that ends within a week gets a warning, if its end
-was told: access service-token add --expires.
+or file. No server is asked. A service token that ends within a week gets a warning, if
+its end was told: access service-token add --expires.
+
 With HOST it asks that host how it lets programs in, and says whether there is what it
 takes (exit code 0) or what to type next: 3 where a login is missing, 4 where Access
 refused. Nobody is asked to log in.
