@@ -32,25 +32,10 @@ func newWorld(t *testing.T) *scripttest.World {
 	return w
 }
 
-// echo is a TCP origin that returns what it gets, until its input ends.
+// echo puts a TCP server behind the application for ssh.
 func echo(t *testing.T, w *scripttest.World, serve func(net.Conn)) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { defer c.Close(); serve(c) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); w.Edge.CutRelays(); serving.Wait() })
-	w.Apps["ssh.example.com"].Set(func(a *accesstest.App) { a.TCP = accesstest.DialTCP(l.Addr().String()) })
+	w.ServeTCP(t, "ssh.example.com", serve)
 }
 
 // Fifty programs that start at once with no session make one login and open one

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gitaccess/gitaccess/access/accesstest"
@@ -210,6 +212,34 @@ func (w *World) Behave(does string) { w.browser.behave(does) }
 
 // Change does what the command edge does in scripts, for those that print nothing: w.Change("service", "disable").
 func (w *World) Change(verb string, args ...string) error { return w.change(verb, args) }
+
+// ServeTCP puts a TCP server behind the application at the host until the test ends. Each connection is closed when serve returns.
+func (w *World) ServeTCP(t *testing.T, host string, serve func(net.Conn)) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer c.Close()
+				serve(c)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		w.Edge.CutRelays()
+		serving.Wait()
+	})
+	w.Apps[host].Set(func(a *accesstest.App) { a.TCP = accesstest.DialTCP(l.Addr().String()) })
+}
 
 // app returns the application at the host.
 func (w *World) app(host string) (*accesstest.Application, error) {

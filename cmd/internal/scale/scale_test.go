@@ -42,27 +42,10 @@ func request(host string) string {
 }
 
 // echoes returns what it gets.
-func echoes(w *scripttest.World, t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var work sync.WaitGroup
-	work.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			work.Go(func() { io.Copy(c, c); c.Close() })
-		}
-	})
-	t.Cleanup(func() { l.Close(); w.Edge.CutRelays(); work.Wait() })
-	w.Apps["ssh.example.com"].Set(func(a *accesstest.App) { a.TCP = accesstest.DialTCP(l.Addr().String()) })
-}
+func echoes(c net.Conn) { io.Copy(c, c) }
 
-// A machine of a build farm: 500 helpers and 200 streams start at once (fewer where the tests of other packages run beside), with an access token that has ended and a stream that wants its own
-// session. All of them get through, by one refresh, one exchange and no login.
+// A machine of a build farm: 500 helpers and 200 streams start at once (fewer where the tests of other packages run beside), with an access
+// token that has ended and a stream that wants its own session. All of them get through, by one refresh, one exchange and no login.
 func TestFarm(t *testing.T) {
 	gets, streams := 200, 50
 	if full() {
@@ -70,7 +53,7 @@ func TestFarm(t *testing.T) {
 	}
 	w := scripttest.NewWorld(t, scripttest.Git{})
 	w.Set("ACCESS_INTERACTIVE=always")
-	echoes(w, t)
+	w.ServeTCP(t, "ssh.example.com", echoes)
 	life := func(d time.Duration) {
 		w.Apps["oauth.example.com"].Set(func(a *accesstest.App) { a.OAuth.AccessLifetime, a.OAuth.ReuseRevokes = d, true })
 	}
@@ -235,7 +218,7 @@ func TestListenWithManyConnections(t *testing.T) {
 	}
 	w := scripttest.NewWorld(t, scripttest.Git{})
 	w.Set("ACCESS_INTERACTIVE=always")
-	echoes(w, t)
+	w.ServeTCP(t, "ssh.example.com", echoes)
 	run(t, w, "access", "login", "ssh.example.com")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
