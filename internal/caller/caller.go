@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,30 +41,38 @@ var inBetween = map[string]bool{
 	"env": true, "setsid": true, "timeout": true, "nice": true, "flatpak-spawn": true, "wrapper": true,
 }
 
-// maxDepth bounds how far up we look.
-const maxDepth = 6
-
 // Parent returns the process that started us.
 func Parent() Process { return lookup(os.Getppid()) }
 
 // Caller returns the program that asks: our parent, or the first above it that is no shell and no other program in between. Where all
 // are, or it cannot be told, it is the zero Process.
 func Caller() Process {
-	pid := os.Getppid()
-	for range maxDepth {
-		if pid <= 1 {
-			break
-		}
-		p := lookup(pid)
+	for p := range Ancestors(6) {
 		if p.Name == "" {
 			break
 		}
 		if !inBetween[strings.ToLower(p.Name)] {
 			return p
 		}
-		pid = p.parent
 	}
 	return Process{}
+}
+
+// Ancestors are the processes above us, the parent first, most of them at most; those of which nothing is known end them.
+func Ancestors(most int) iter.Seq[Process] {
+	return func(yield func(Process) bool) {
+		pid := os.Getppid()
+		for range most {
+			if pid <= 1 {
+				return
+			}
+			p := lookup(pid)
+			if p.PID == 0 || !yield(p) {
+				return
+			}
+			pid = p.parent
+		}
+	}
 }
 
 // Command names what is being run: the command lines of the parent and of its parent, and the folder. It is empty where the system

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
+	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/internal/state"
 )
 
@@ -31,19 +31,16 @@ func (x *Exam) environment() {
 			x.ok("environment", fmt.Sprintf("the service token %s is for %s", id, get("ACCESS_HOSTS")))
 		}
 	}
-	for _, name := range []string{"ACCESS_INTERACTIVE", "GCM_INTERACTIVE"} {
-		switch strings.ToLower(get(name)) {
-		case "never", "false", "0", "no", "off":
-			x.warn("environment", "login-forbidden", fmt.Sprintf("%s=%s: no command opens a login here", name, get(name)), "unset "+name+", or log in elsewhere beforehand")
-		}
+	if name := door.ForbidsLogin(get); name != "" {
+		x.warn("environment", "login-forbidden", fmt.Sprintf("%s=%s: no command opens a login here", name, get(name)), "unset "+name+", or log in elsewhere beforehand")
 	}
-	if ci := strings.ToLower(get("CI")); ci != "" && ci != "0" && ci != "false" {
+	if door.IsSet(get("CI")) {
 		x.warn("environment", "login-forbidden", "CI is set: no command opens a login here", "give the job a service token: set CF_ACCESS_CLIENT_ID, CF_ACCESS_CLIENT_SECRET and ACCESS_HOSTS="+x.hostOr("HOST"))
 	}
 	if lower, upper := get("https_proxy"), get("HTTPS_PROXY"); lower != "" && upper != "" && lower != upper {
 		x.warn("environment", "proxies-differ", "https_proxy and HTTPS_PROXY name different proxies; https_proxy counts", "unset one of them")
 	}
-	if v := strings.ToLower(get("GIT_SSL_NO_VERIFY")); v != "" {
+	if get("GIT_SSL_NO_VERIFY") != "" {
 		x.fault("environment", "git-no-verify", "GIT_SSL_NO_VERIFY is set: git does not check to whom it sends the session", "unset GIT_SSL_NO_VERIFY")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -102,6 +103,22 @@ func TestSetUpAllowsAsking(t *testing.T) {
 	}
 }
 
+// git is asked with the variables of the run, as it is by who runs it.
+func TestGitForbidsAsking(t *testing.T) {
+	const off = "credential.interactive is off in git's configuration"
+	for value, want := range map[string]string{"false": off, "never": off, "true": "", "auto": ""} {
+		env, _ := testEnv(t, "ACCESS_INTERACTIVE=always", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=credential.interactive", "GIT_CONFIG_VALUE_0="+value)
+		d, err := Open(env, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.MayAsk(t.Context(), Caller{Origin: host, Named: true, Git: "git"})
+		if got := fmt.Sprint(err); err == nil && want != "" || err != nil && got != want {
+			t.Errorf("%s: %v, want %q", value, err, want)
+		}
+	}
+}
+
 func TestIsMaintenance(t *testing.T) {
 	for line, want := range map[string]bool{
 		"git maintenance run --schedule=hourly":             true,
@@ -114,15 +131,11 @@ func TestIsMaintenance(t *testing.T) {
 		"git":                                               false,
 		"git --exec-path=/x clone https://maintenance.test": false,
 	} {
-		var args [][]byte
-		for _, a := range strings.Fields(line) {
-			args = append(args, []byte(a))
-		}
-		if got := isMaintenance(args); got != want {
+		if got := isMaintenance(strings.Fields(line)); got != want {
 			t.Errorf("%s: %v", line, got)
 		}
 	}
-	if underMaintenance(t.Context()) {
+	if underMaintenance() {
 		t.Error("this test is no maintenance")
 	}
 }

@@ -54,24 +54,21 @@ func (d *Door) Policy(c Caller) access.Policy {
 // may. All programs decide by it.
 func (d *Door) MayAsk(ctx context.Context, c Caller) error {
 	get := d.env.Getenv
-	for _, v := range []string{"ACCESS_INTERACTIVE", "GCM_INTERACTIVE"} {
-		switch strings.ToLower(get(v)) {
-		case "never", "false", "0", "no", "off":
-			return fmt.Errorf("%s=%s", v, get(v))
-		}
+	if v := ForbidsLogin(get); v != "" {
+		return fmt.Errorf("%s=%s", v, get(v))
 	}
 	switch {
 	case !c.Named && !d.IsSetUp(c.Origin):
 		return fmt.Errorf("%s was not set up on this machine", c.Origin.Host())
-	case isSet(get("CI")):
+	case IsSet(get("CI")):
 		return errors.New("CI is set")
-	case get("GIT_TERMINAL_PROMPT") != "" && !isSet(get("GIT_TERMINAL_PROMPT")):
+	case get("GIT_TERMINAL_PROMPT") != "" && !IsSet(get("GIT_TERMINAL_PROMPT")):
 		return errors.New("GIT_TERMINAL_PROMPT=0")
-	case isSet(get("VSCODE_GIT_FETCH_SILENT")):
+	case IsSet(get("VSCODE_GIT_FETCH_SILENT")):
 		return errors.New("the editor fetches in the background")
-	case c.Git != "" && notInteractive(ctx, c.Git):
+	case c.Git != "" && d.notInteractive(ctx, c.Git):
 		return errors.New("credential.interactive is off in git's configuration")
-	case underMaintenance(ctx):
+	case underMaintenance():
 		return errors.New("git maintenance runs in the background")
 	}
 	if c.Explicit || c.Window || d.always() || term.Available() || d.graphicalCaller() {
@@ -80,11 +77,30 @@ func (d *Door) MayAsk(ctx context.Context, c Caller) error {
 	return errors.New("there is no terminal")
 }
 
+// ForbidsLogin returns the variable by which a person has said that nobody is to be asked; "" if there is none.
+func ForbidsLogin(getenv func(string) string) string {
+	for _, name := range []string{"ACCESS_INTERACTIVE", "GCM_INTERACTIVE"} {
+		if isNever(getenv(name)) {
+			return name
+		}
+	}
+	return ""
+}
+
+// isNever reads what git and Git Credential Manager take for a no.
+func isNever(v string) bool {
+	switch strings.ToLower(v) {
+	case "never", "false", "0", "no", "off":
+		return true
+	}
+	return false
+}
+
 // always: a person promised by ACCESS_INTERACTIVE to be there.
 func (d *Door) always() bool { return strings.EqualFold(d.env.Getenv("ACCESS_INTERACTIVE"), "always") }
 
-// isSet reads a variable as git reads booleans: everything but an explicit no.
-func isSet(v string) bool {
+// IsSet reads a variable as git reads booleans: everything but an explicit no.
+func IsSet(v string) bool {
 	switch strings.ToLower(v) {
 	case "", "0", "false", "no", "off":
 		return false
@@ -117,18 +133,13 @@ func (d *Door) graphicalCaller() bool {
 
 // notInteractive asks git for credential.interactive, which git ≥ 2.47 documents
 // for helpers too ("some helpers respect this as well").
-func notInteractive(ctx context.Context, git string) bool {
+func (d *Door) notInteractive(ctx context.Context, git string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, git, "config", "--get", "credential.interactive").Output()
-	if err != nil {
-		return false
-	}
-	switch strings.ToLower(strings.TrimSpace(string(out))) {
-	case "never", "false", "0", "no", "off":
-		return true
-	}
-	return false
+	cmd := exec.CommandContext(ctx, git, "config", "--get", "credential.interactive")
+	cmd.Env = d.env.Environ()
+	out, err := cmd.Output()
+	return err == nil && isNever(strings.TrimSpace(string(out)))
 }
 
 func (d *Door) openBrowser(ctx context.Context, url string) error {
