@@ -30,6 +30,8 @@ const (
 // [DialOptions.PingInterval] says, the peer is pinged; after two pings in a row
 // without any sign of life, Read and Write fail with a [*PingError]. A Conn that
 // nobody reads from is neither kept alive nor found dead.
+//
+// A Conn is to be closed, also after an error: it has a goroutine of its own.
 type Conn struct {
 	rw   io.ReadWriteCloser // the upgraded stream
 	nc   net.Conn           // the connection beneath, for deadlines and addresses; nil: unknown
@@ -72,8 +74,9 @@ func newConn(rw io.ReadWriteCloser, nc net.Conn, peer string, pingInterval time.
 // with all that has arrived and fits.
 //
 // [io.EOF] means that the peer has ended the stream: by a close frame, or by ending
-// its TLS in order, see [ErrNoCloseFrame]. Every other end is an error: [*CloseError], [*ProtocolError], [*PingError],
-// [ErrNoCloseFrame], [io.ErrUnexpectedEOF] or one of the network's.
+// its TLS in order, see [ErrNoCloseFrame]. Every other end is an error:
+// [*CloseError], [*ProtocolError], [*PingError], [ErrNoCloseFrame],
+// [io.ErrUnexpectedEOF] or one of the network's.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()

@@ -57,8 +57,8 @@ type DialOptions struct {
 var defaultTransport = sync.OnceValue(func() http.RoundTripper { return NewTransport(nil) })
 
 // Dial asks the server at u for a WebSocket. ctx bounds the handshake, not the
-// connection. The schemes wss and ws mean https and http; http is for loopback
-// addresses only. u is not changed.
+// connection, which the caller closes. The schemes wss and ws mean https and http;
+// http is for loopback addresses only. u is not changed.
 //
 // An answer that is no WebSocket is a [*HandshakeError]. Errors of the Transport
 // can be found with errors.As.

@@ -8,7 +8,8 @@ import (
 )
 
 // Dialer makes connections for whoever asks for a network and an address, such as
-// golang.org/x/crypto/ssh and golang.org/x/net/proxy.
+// golang.org/x/crypto/ssh and golang.org/x/net/proxy. It is safe for concurrent use
+// as long as its fields are not changed.
 type Dialer struct {
 	// URL is the application to dial. Nil: https://HOST/ with the host of the
 	// address that DialContext is given; its port is that of a service behind the
