@@ -81,7 +81,15 @@ func (m *machine) without(missing, version string) {
 			m.Fatal(err)
 		}
 	}
-	m.env = append(m.env, "PATH="+dir+":/usr/bin:/bin")
+	// The machine's own folders may have the programs as well, as a package installs them.
+	for _, name := range []string{"git", "ssh"} {
+		if path, err := exec.LookPath(name); err == nil {
+			if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+				m.Fatal(err)
+			}
+		}
+	}
+	m.env = append(m.env, "PATH="+dir)
 }
 
 func (m *machine) path(name string) string {
