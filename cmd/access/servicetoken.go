@@ -119,7 +119,7 @@ func givenServiceToken(env *cli.Env, c *urfave.Context, o access.Origin) (string
 // tryServiceToken sends one request with the token, which leaves no trace here.
 func tryServiceToken(c *urfave.Context, env *cli.Env, o access.Origin, u *url.URL, id string, secret access.Secret) error {
 	d, err := open(env, c, func(opt *door.Options) {
-		opt.ServiceToken = &access.BoundServiceToken{ClientID: id, Secret: secret, Hosts: []string{o.Host()}, Source: "--client-id"}
+		opt.ServiceToken = &access.BoundServiceToken{ClientID: id, Secret: secret, Hosts: []string{o.Host()}, Source: door.TriedToken}
 	})
 	if err != nil {
 		return err

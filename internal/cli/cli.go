@@ -109,7 +109,11 @@ func Report(env *Env, err error) int {
 	}
 	if !silent(err) {
 		printLines(env, "error", err.Error())
-		for _, h := range hints(err) {
+		all := hints(err)
+		if usage := (*UsageError)(nil); len(all) == 0 && errors.As(err, &usage) {
+			all = []string{env.Name + " --help shows the usage"}
+		}
+		for _, h := range all {
 			printLines(env, "hint", h)
 		}
 	}

@@ -44,7 +44,8 @@ func TestReport(t *testing.T) {
 	}{
 		{"success is silent", nil, 0, ""},
 		{"plain", errors.New("no such host"), 1, "prog: error: no such host\n"},
-		{"usage", Usagef("unknown host %q", "x"), 2, "prog: error: unknown host \"x\"\n"},
+		{"usage", Usagef("unknown host %q", "x"), 2, "prog: error: unknown host \"x\"\nprog: hint: prog --help shows the usage\n"},
+		{"usage with a hint of its own", &UsageError{Err: errors.New("x"), Hints: []string{"y"}}, 2, "prog: error: x\nprog: hint: y\n"},
 		{"code from a wrapped error", fmt.Errorf("login: %w", coded{3}), 3, "prog: error: login: coded\n"},
 		{"hints after the error, each once", &Error{Err: &Error{Err: coded{4}, Hints: []string{"b", "a"}}, Hints: []string{"a"}}, 4,
 			"prog: error: coded\nprog: hint: a\nprog: hint: b\n"},

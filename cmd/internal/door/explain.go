@@ -157,11 +157,14 @@ func explainRefused(e *access.RefusedError) []string {
 	case access.ServiceTokenNotAllowed:
 		return []string{"your administrator must add this token to a policy with the action Service Auth on this application"}
 	case access.ServiceTokenRefused:
-		return []string{
+		hints := []string{
 			"either the token is wrong, expired or disabled; " + newServiceToken(e.Source, host),
 			"or it is in no policy whose action is Service Auth (an Allow policy does not admit service tokens): your administrator can add it",
-			"a person's login is not tried in its place; " + WithoutServiceToken(e.Source, host),
 		}
+		if e.Source != TriedToken {
+			hints = append(hints, "a person's login is not tried in its place; "+WithoutServiceToken(e.Source, host))
+		}
+		return hints
 	case access.Denied:
 		return []string{"your account is not admitted by the policies of this application; your administrator can say why", "to try another account: access login --fresh " + host}
 	case access.NotWithOAuth:
@@ -178,10 +181,16 @@ func explainRefused(e *access.RefusedError) []string {
 	return nil
 }
 
+// TriedToken is the source of a service token that is tried before it is stored, see [access.BoundServiceToken].
+const TriedToken = "what was given"
+
 // newServiceToken says where another service token has to go. A stored one comes after that of the environment.
 func newServiceToken(source, host string) string {
-	if source == "" {
+	switch source {
+	case "":
 		return "store a new one: access service-token add " + host
+	case TriedToken:
+		return "were both halves copied as a whole, and for this host?"
 	}
 	return "put a new one where this one comes from: " + source
 }
