@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
+	"github.com/gitaccess/gitaccess/internal/child"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
 
@@ -220,7 +220,7 @@ func startCurl(ctx context.Context, env *cli.Env, stderr io.Writer, curl string,
 	cmd := exec.CommandContext(ctx, curl, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Stdin, env.Stdout, stderr
 	cmd.Env = withoutServiceTokens(env.Environ())
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	child.AskToEnd(cmd)
 	cmd.WaitDelay = 5 * time.Second
 	files.give(cmd)
 	err := cmd.Run()

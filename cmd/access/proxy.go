@@ -17,6 +17,7 @@ import (
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
+	"github.com/gitaccess/gitaccess/internal/child"
 	"github.com/gitaccess/gitaccess/internal/cli"
 	"github.com/gitaccess/gitaccess/webproxy"
 )
@@ -200,15 +201,15 @@ func serveCommand(env *cli.Env, c *urfave.Context, p *webproxy.Proxy, o access.O
 	}
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx) }()
-	child := exec.CommandContext(c.Context, program, command[1:]...)
-	child.Args[0] = command[0]
-	child.Env, child.Stdin, child.Stdout, child.Stderr = environ, env.Stdin, env.Stdout, env.Stderr
-	child.Cancel = func() error { return terminate(child.Process) }
-	ran := child.Start()
+	cmd := exec.CommandContext(c.Context, program, command[1:]...)
+	cmd.Args[0] = command[0]
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environ, env.Stdin, env.Stdout, env.Stderr
+	child.AskToEnd(cmd)
+	ran := cmd.Start()
 	if ran == nil {
 		// Ctrl-C reaches the command by itself, and it decides: it may be a shell.
 		signal.Ignore(os.Interrupt)
-		ran = child.Wait()
+		ran = cmd.Wait()
 	}
 	stop()
 	if err := <-served; err != nil {

@@ -8,13 +8,13 @@ import (
 	"flag"
 	"os"
 	"os/exec"
-	"syscall"
 	"time"
 
 	"github.com/gitaccess/gitaccess/access"
 	"github.com/gitaccess/gitaccess/cmd/internal/door"
 	"github.com/gitaccess/gitaccess/cmd/internal/gitnote"
 	"github.com/gitaccess/gitaccess/githelper"
+	"github.com/gitaccess/gitaccess/internal/child"
 	"github.com/gitaccess/gitaccess/internal/cli"
 )
 
@@ -121,7 +121,7 @@ func (r *remote) runGit(ctx context.Context) error {
 		return err
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.env.Stdin, r.env.Stdout, r.env.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // git removes its temporary files
+	child.AskToEnd(cmd) // git removes its temporary files
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Run()
 	return errors.Join(err, release())

@@ -11,11 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/gitaccess/gitaccess/internal/child"
 	"github.com/gitaccess/gitaccess/internal/environ"
 	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
@@ -93,9 +92,7 @@ func (d *Dialog) run(ctx context.Context, f form, title, text string) ([]byte, e
 	args, env := d.kind.call(f, plain(title), plain(text))
 	cmd := exec.CommandContext(ctx, d.path, args...)
 	cmd.Env = append(d.environ(), env...)
-	if runtime.GOOS != "windows" {
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	}
+	child.AskToEnd(cmd)
 	cmd.WaitDelay = 2 * time.Second
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut

@@ -17,9 +17,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/gitaccess/gitaccess/internal/child"
 	"github.com/gitaccess/gitaccess/internal/environ"
 	"github.com/gitaccess/gitaccess/internal/plaintext"
 )
@@ -90,10 +90,7 @@ func Start(ctx context.Context, path string, o *Options) (*Client, error) {
 	opts := o.WithDefaults()
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env = opts.Environ()
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // lets it put the terminal right
-	if runtime.GOOS == "windows" {
-		cmd.Cancel = nil
-	}
+	child.AskToEnd(cmd) // it puts the terminal right
 	cmd.WaitDelay = 2 * time.Second
 	in, err := cmd.StdinPipe()
 	if err != nil {
