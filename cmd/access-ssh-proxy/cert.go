@@ -96,7 +96,7 @@ func (c *certCommand) run(ctx context.Context) error {
 		return err
 	}
 	if c.key == "" {
-		home, err := homeFolder(c.env)
+		home, err := c.env.Home()
 		if err != nil {
 			return err
 		}

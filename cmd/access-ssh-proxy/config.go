@@ -185,7 +185,7 @@ type sshFiles struct {
 // findFiles says where the files are. ssh's home folder is the one of the account
 // and not $HOME; where the two differ, the check says so.
 func findFiles(env *cli.Env, file string) (f sshFiles, err error) {
-	home, homeErr := homeFolder(env)
+	home, homeErr := env.Home()
 	f.main = filepath.Join(home, ".ssh", "config")
 	f.shown, f.include = "~/.ssh/"+ownFolder, ownFolder+"/config"
 	if file != "" {
@@ -203,18 +203,6 @@ func findFiles(env *cli.Env, file string) (f sshFiles, err error) {
 	f.folder = filepath.Join(filepath.Dir(f.main), ownFolder)
 	f.own = filepath.Join(f.folder, "config")
 	return f, nil
-}
-
-func homeFolder(env *cli.Env) (string, error) {
-	name := "HOME"
-	if runtime.GOOS == "windows" {
-		name = "USERPROFILE"
-	}
-	home := env.Getenv(name)
-	if !filepath.IsAbs(home) {
-		return "", fmt.Errorf("no home folder: %s=%q", name, home)
-	}
-	return home, nil
 }
 
 // ownPath is the absolute path of this program: the one in PATH if that is this

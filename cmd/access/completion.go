@@ -103,8 +103,10 @@ func knownHosts(env *cli.Env, c *urfave.Context) (hosts []string) {
 			hosts = append(hosts, o.Host())
 		}
 	}
-	if b, err := os.ReadFile(filepath.Join(env.Getenv("HOME"), ".ssh", "gitaccess", "config")); err == nil {
-		hosts = append(hosts, sshproxy.ConfiguredHosts(b)...)
+	if home, err := env.Home(); err == nil {
+		if b, err := os.ReadFile(filepath.Join(home, ".ssh", sshFolder, "config")); err == nil {
+			hosts = append(hosts, sshproxy.ConfiguredHosts(b)...)
+		}
 	}
 	slices.Sort(hosts)
 	return slices.Compact(hosts)

@@ -53,10 +53,8 @@ type doctorReport struct {
 }
 
 func examine(env *cli.Env, c *urfave.Context) error {
-	x := &doctor.Exam{Env: env, Home: env.Getenv("HOME")}
-	if home := env.Getenv("USERPROFILE"); x.Home == "" {
-		x.Home = home
-	}
+	x := &doctor.Exam{Env: env}
+	x.Home, _ = env.Home()
 	if c.NArg() > 0 {
 		o, u, err := hostArgument(c)
 		if err != nil {

@@ -91,19 +91,16 @@ func logoutAll(ctx context.Context, env *cli.Env, d *door.Door, sessions bool) e
 	return errors.Join(errs...)
 }
 
-// certificateFolder is where access-ssh-proxy keeps keys and certificates, one for each host, below ~/.ssh.
-const certificateFolder = "gitaccess"
+// sshFolder is where access-ssh-proxy keeps its configuration, and keys and certificates for each host, below ~/.ssh.
+const sshFolder = "gitaccess"
 
 // removeCertificates removes the keys that access-ssh-proxy made for short-lived certificates, from its folder and from the agent.
 func removeCertificates(ctx context.Context, env *cli.Env) error {
-	home := env.Getenv("HOME")
-	if runtime.GOOS == "windows" {
-		home = env.Getenv("USERPROFILE")
+	home, err := env.Home()
+	if err != nil {
+		return nil // and none was made
 	}
-	if !filepath.IsAbs(home) {
-		return nil
-	}
-	folder := filepath.Join(home, ".ssh", certificateFolder)
+	folder := filepath.Join(home, ".ssh", sshFolder)
 	files, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -91,12 +91,9 @@ func newSSHSetup(env *cli.Env, c *urfave.Context) (*sshSetup, error) {
 		return nil, err
 	}
 	if s.file == "" {
-		home := env.Getenv("HOME")
-		if runtime.GOOS == "windows" {
-			home = env.Getenv("USERPROFILE")
-		}
-		if !filepath.IsAbs(home) {
-			return nil, errors.New("no home folder is known")
+		home, err := env.Home()
+		if err != nil {
+			return nil, err
 		}
 		s.file = filepath.Join(home, ".ssh", "config")
 	}

@@ -118,6 +118,9 @@ var matchExec = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile
 
 // sshLines are those that decide how ssh gets to hosts behind Access.
 func (x *Exam) sshLines() (lines []string) {
+	if x.Home == "" {
+		return nil
+	}
 	file := filepath.Join(x.Home, ".ssh", "config")
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -40,7 +40,7 @@ type Finding struct {
 type Exam struct {
 	Env  *cli.Env
 	Door *door.Door
-	Home string // with .ssh/config
+	Home string // with .ssh/config; "" if there is none
 
 	// Host is empty for the machine alone.
 	Host   string
