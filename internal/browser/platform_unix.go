@@ -4,13 +4,12 @@ package browser
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"unicode/utf16"
+
+	"github.com/gitaccess/gitaccess/internal/powershell"
 )
 
 func platform(o *Options) ([]opener, error) {
@@ -57,8 +56,9 @@ func windowsFromWSL() []opener {
 		openers = append(openers, command(path))
 	}
 	if path, ok := windowsProgram("powershell.exe", "WindowsPowerShell/v1.0/powershell.exe"); ok {
+		// The page has no quotation marks left, see checkURL.
 		openers = append(openers, opener{"powershell.exe", func(ctx context.Context, page string, o *Options) error {
-			return start(ctx, path, []string{"-NoProfile", "-NonInteractive", "-EncodedCommand", encodeForPowerShell("Start-Process -FilePath '" + page + "'")}, o)
+			return start(ctx, path, []string{"-NoProfile", "-NonInteractive", "-EncodedCommand", powershell.Encode("Start-Process -FilePath '" + page + "'")}, o)
 		}})
 	}
 	if path, ok := windowsProgram("rundll32.exe", "rundll32.exe"); ok {
@@ -75,14 +75,4 @@ func windowsProgram(name, inSystem32 string) (string, bool) {
 	path := filepath.Join("/mnt/c/Windows/System32", inSystem32)
 	_, err := os.Stat(path)
 	return path, err == nil
-}
-
-// encodeForPowerShell makes a command line that neither the interop layer nor PowerShell's parser of arguments can read
-// differently: base64 of UTF-16. The page has no quotes left, see checkURL.
-func encodeForPowerShell(script string) string {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(script)) {
-		b = binary.LittleEndian.AppendUint16(b, u)
-	}
-	return base64.StdEncoding.EncodeToString(b)
 }

@@ -1,23 +1,19 @@
 package dialog
 
-import (
-	"encoding/base64"
-	"encoding/binary"
-	"unicode/utf16"
-)
+import "github.com/gitaccess/gitaccess/internal/powershell"
 
 // kinds is empty for a session without a screen.
 func kinds(getenv func(string) string) []kind {
 	if getenv("SSH_CONNECTION") != "" {
 		return nil
 	}
-	return []kind{powershell}
+	return []kind{powershellKind}
 }
 
-// powershell gets the script in base64 and the texts in its environment, so that no text becomes a part of the script.
-var powershell = kind{name: "powershell.exe", yesCode: true, call: func(f form, title, text string) (args, env []string) {
+// powershellKind gets the script in base64 and the texts in its environment, so that no text becomes a part of the script.
+var powershellKind = kind{name: "powershell.exe", yesCode: true, call: func(f form, title, text string) (args, env []string) {
 	what := map[form]string{secret: "secret", line: "line", yesNo: "yesno", notice: "notice"}[f]
-	return []string{"-NoProfile", "-NonInteractive", "-STA", "-EncodedCommand", encode(script)},
+	return []string{"-NoProfile", "-NonInteractive", "-STA", "-EncodedCommand", powershell.Encode(script)},
 		[]string{"ACCESS_DIALOG=" + what, "ACCESS_DIALOG_TITLE=" + title, "ACCESS_DIALOG_TEXT=" + text}
 }}
 
@@ -65,12 +61,3 @@ try {
   exit 2
 }
 `
-
-// encode is base64 of UTF-16, which is what -EncodedCommand takes.
-func encode(s string) string {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s)) {
-		b = binary.LittleEndian.AppendUint16(b, u)
-	}
-	return base64.StdEncoding.EncodeToString(b)
-}
