@@ -188,7 +188,7 @@ var whereNobodyLooks = []defence{
 	{
 		promise: "A forked build gets no more",
 		file:    "cmd/internal/door/person.go",
-		code:    `case isSet(get("CI")):`,
+		code:    `case IsSet(get("CI")):`,
 		without: "case false:",
 		tests:   []string{"cmd/internal/door TestMayAsk"},
 	},
