@@ -26,8 +26,8 @@ var nothingLost = []defence{
 	{
 		promise: "A network that breaks costs no token",
 		file:    "access/authorize.go",
-		code:    "// is not cancelled with the caller.\n\ttokenCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)",
-		without: "tokenCtx, stop := context.WithTimeout(ctx, requestTimeout)",
+		code:    "tokenCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)\n\tdefer stop()\n\tconf",
+		without: "tokenCtx, stop := context.WithTimeout(ctx, requestTimeout)\n\tdefer stop()\n\tconf",
 		tests:   []string{"access TestInterruptedRefreshKeepsTheChain"},
 	},
 	{

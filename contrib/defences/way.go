@@ -11,6 +11,13 @@ var onTheWay = []defence{
 	},
 	{
 		promise: "TLS, always",
+		file:    "cmd/internal/door/explain.go",
+		code:    `hint += fmt.Sprintf(" (issuer %q)", unknown.Cert.Issuer.CommonName)`,
+		without: "",
+		tests:   []string{"cmd/access-ssh-proxy TestRefusals"},
+	},
+	{
+		promise: "TLS, always",
 		file:    "access/origin.go",
 		code:    "if !isLoopback(host) {",
 		without: "if false {",
