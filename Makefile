@@ -57,12 +57,15 @@ lint: vet
 	@shellcheck $(SCRIPTS)
 
 # Each fuzz target for FUZZTIME, ten minutes in all: what is only new to it is not made small for a minute, as go test would. It ends at the first finding, whose input is a regression test once it is committed.
+# "context deadline exceeded" alone is go test late at the end of the time (golang/go#75804, until Go 1.27): no input is left, and the target passes.
 fuzz:
 	@$(GO) list -f '{{range .TestGoFiles}}{{$$.ImportPath}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$.ImportPath}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | \
 	while read -r package file; do sed -n "s|^func \(Fuzz[[:alnum:]_]*\)(.*|$$package $${file%/*}/testdata/fuzz/\1 \1|p" "$$file"; done | \
 	while read -r package inputs target; do \
 	  echo "$$package $$target"; \
+	  before=$$(echo "$$inputs"/*); \
 	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" </dev/null || \
+	    { [ "$$(echo "$$inputs"/*)" = "$$before" ] && $(GO) test -run "^$$target\$$" "$$package" </dev/null; } || \
 	    { echo "$$target failed as above; an input that it found is in $$inputs: it becomes a test by being committed" >&2; exit 1; }; \
 	done
 
