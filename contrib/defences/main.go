@@ -41,39 +41,48 @@ func run(ctx context.Context, env *cli.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	tree, err := copyTree(ctx)
+	var chosen []defence
+	for _, d := range defences {
+		if match.MatchString(strings.Join(append([]string{d.promise, d.file}, d.tests...), "\n")) {
+			chosen = append(chosen, d)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	tries, wait, err := tryAll(ctx, chosen)
 	if err != nil {
+		cancel()
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tree)) }()
+	defer func() {
+		cancel()
+		err = errors.Join(err, wait())
+	}()
 
 	fmt.Fprint(env.Stdout, "| promise | taken away | failed |\n|---|---|---|\n")
-	tried, unnoticed := 0, 0
-	for _, d := range defences {
-		if !match.MatchString(strings.Join(append([]string{d.promise, d.file}, d.tests...), "\n")) {
-			continue
-		}
-		tried++
-		failed, output, err := d.try(ctx, tree)
-		switch {
-		case ctx.Err() != nil:
+	unnoticed := 0
+	for i, d := range chosen {
+		var o outcome
+		select {
+		case o = <-tries[i]:
+		case <-ctx.Done():
 			return ctx.Err()
-		case err != nil:
-			env.Warn("%s: %q: %v", d.file, d.code, err)
-		case len(failed) < len(d.tests):
-			err = errors.New("not missed")
-			env.Warn("%s: without %q, of %v only %v fail", d.file, d.code, d.tests, failed)
 		}
-		if err != nil {
+		switch {
+		case o.err != nil:
+			env.Warn("%s: %q: %v", d.file, d.code, o.err)
+		case len(o.failed) < len(d.tests):
+			env.Warn("%s: without %q, of %v only %v fail", d.file, d.code, d.tests, o.failed)
+		}
+		if o.err != nil || len(o.failed) < len(d.tests) {
 			unnoticed++
-			io.WriteString(env.Stderr, output)
+			io.WriteString(env.Stderr, o.output)
 		}
-		fmt.Fprintf(env.Stdout, "| %s | %s: `%s` | %s |\n", promises.full(d.promise), d.file, firstLine(d.code), strings.Join(failed, ", "))
+		fmt.Fprintf(env.Stdout, "| %s | %s: `%s` | %s |\n", promises.full(d.promise), d.file, firstLine(d.code), strings.Join(o.failed, ", "))
 	}
 	if unnoticed > 0 {
-		return fmt.Errorf("%d of %d defences could be taken away", unnoticed, tried)
+		return fmt.Errorf("%d of %d defences could be taken away", unnoticed, len(chosen))
 	}
-	env.Note("%d defences were taken away, and each was missed by its tests", tried)
+	env.Note("%d defences were taken away, and each was missed by its tests", len(chosen))
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,21 +26,64 @@ type defence struct {
 // patience is for one test, which may hang for want of the defence.
 const patience = 3 * time.Minute
 
-// try takes the defence away in a copy of the tree, runs its tests and puts it back. It returns those that failed, as they should. The
-// error says why nothing is proved, and output what the go command or the test had to say.
-func (d defence) try(ctx context.Context, tree string) (failed []string, output string, err error) {
+// An outcome is what came of a try. Without an error it is that of each test: those that failed did what they are for.
+type outcome struct {
+	failed []string
+	err    error  // nothing is proved
+	output string // of what made the error
+}
+
+// atOnce is how many are tried at the same time: tests without their defence wait a lot.
+const atOnce = 2
+
+// tryAll tries each defence and sends its outcome to the channel of its number. wait waits for those that are under way when
+// ctx has ended, and removes what there is on disk.
+func tryAll(ctx context.Context, all []defence) (tries []chan outcome, wait func() error, err error) {
+	tries = make([]chan outcome, len(all))
+	for i := range tries {
+		tries[i] = make(chan outcome, 1)
+	}
+	var trees []string
+	var workers sync.WaitGroup
+	wait = func() (err error) {
+		workers.Wait()
+		for _, tree := range trees {
+			err = errors.Join(err, os.RemoveAll(tree))
+		}
+		return err
+	}
+	var next atomic.Int64
+	for range atOnce {
+		tree, err := copyTree(ctx)
+		if err != nil {
+			return nil, nil, errors.Join(err, wait())
+		}
+		trees = append(trees, tree)
+	}
+	for _, tree := range trees {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(all)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				tries[i] <- all[i].try(ctx, tree)
+			}
+		})
+	}
+	return tries, wait, nil
+}
+
+// try takes the defence away in a copy of the tree, runs its tests and puts it back.
+func (d defence) try(ctx context.Context, tree string) (o outcome) {
 	path := filepath.Join(tree, d.file)
 	before, err := os.ReadFile(path)
 	if err != nil {
-		return nil, "", err
+		return outcome{err: err}
 	}
 	if n := bytes.Count(before, []byte(d.code)); n != 1 {
-		return nil, "", fmt.Errorf("the code stands there %d times: %s", n, d.code)
+		return outcome{err: fmt.Errorf("it stands there %d times", n)}
 	}
 	if err := os.WriteFile(path, bytes.Replace(before, []byte(d.code), []byte(d.without), 1), 0o600); err != nil {
-		return nil, "", err
+		return outcome{err: err}
 	}
-	defer func() { err = errors.Join(err, os.WriteFile(path, before, 0o600)) }()
+	defer func() { o.err = errors.Join(o.err, os.WriteFile(path, before, 0o600)) }()
 
 	built := map[string]string{}
 	for _, t := range d.tests {
@@ -50,20 +95,18 @@ func (d defence) try(ctx context.Context, tree string) (failed []string, output 
 			cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-o", binary, "./"+pkg)
 			cmd.Dir = tree
 			if out, err := cmd.CombinedOutput(); err != nil {
-				return failed, string(out), fmt.Errorf("without it %s does not compile: %w", pkg, err)
+				return outcome{err: fmt.Errorf("without it %s does not compile: %w", pkg, err), output: string(out)}
 			}
 		}
 		passed, out, err := runTest(ctx, binary, filepath.Join(tree, pkg), name)
-		switch {
-		case ctx.Err() != nil:
-			return failed, "", ctx.Err()
-		case err != nil:
-			return failed, out, fmt.Errorf("%s: %w", t, err)
-		case !passed:
-			failed = append(failed, t)
+		if err != nil {
+			return outcome{err: fmt.Errorf("%s: %w", t, err), output: out}
+		}
+		if !passed {
+			o.failed = append(o.failed, t)
 		}
 	}
-	return failed, "", nil
+	return o
 }
 
 // runTest runs one test, or one script, of a test binary.
