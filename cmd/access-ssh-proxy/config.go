@@ -301,6 +301,7 @@ func (c *configCommand) change(ctx context.Context) error {
 		c.check(ctx)
 		return nil
 	}
+	c.stopSharing(ctx)
 	if err := c.removeKeys(ctx); err != nil {
 		return err
 	}
@@ -356,7 +357,7 @@ func (c *configCommand) removeKeys(ctx context.Context) error {
 	for _, h := range c.hosts {
 		errs = append(errs, identity(c.env, filepath.Join(c.files.folder, h.Host), h.Host).Remove(ctx))
 	}
-	_ = os.Remove(c.files.folder) // if nothing is in it: shared connections that still live have sockets there
+	_ = os.Remove(c.files.folder) // if nothing is in it
 	return errors.Join(errs...)
 }
 

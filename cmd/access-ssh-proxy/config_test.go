@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -311,6 +313,48 @@ func TestConfiguredSessionsShareAConnection(t *testing.T) {
 	}
 	if sockets != 1 {
 		t.Errorf("%d WebSockets", sockets)
+	}
+}
+
+// When the lines are gone, nobody gets in by a connection that was made before; a session that is open goes on.
+func TestRemovedLinesLeaveNoSharedConnection(t *testing.T) {
+	b := newSSHBed(t)
+	must(t, b.World, "access-ssh-proxy", "config", "--install", "--file", b.config, account()+"@ssh.example.com")
+	folder := filepath.Join(filepath.Dir(b.config), "gitaccess")
+	session := b.Command(t.Context(), "ssh", "-F", b.config, "ssh.example.com", "cat")
+	in, err := session.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := session.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	echoes := func() {
+		t.Helper()
+		if _, err := io.WriteString(in, "still here\n"); err != nil {
+			t.Error(err)
+		}
+		if s, err := lines.ReadString('\n'); s != "still here\n" {
+			t.Errorf("%q, %v", s, err)
+		}
+	}
+	echoes()
+	must(t, b.World, "access-ssh-proxy", "config", "--remove", "--file", b.config, "ssh.example.com")
+	if left, err := os.ReadDir(folder); !errors.Is(err, fs.ErrNotExist) {
+		for _, e := range left {
+			_ = b.Command(t.Context(), "ssh", "-S", filepath.Join(folder, e.Name()), "-O", "exit", "any").Run()
+		}
+		t.Fatalf("left in %s: %v, %v", folder, left, err)
+	}
+	echoes()
+	in.Close()
+	if err := session.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
