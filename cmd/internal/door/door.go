@@ -101,7 +101,7 @@ func Open(env *cli.Env, o *Options) (*Door, error) {
 		cfg.Notify = Tell(env)
 	}
 	if d.Client, err = access.New(cfg); err != nil {
-		return nil, err
+		return nil, &cli.UsageError{Err: err} // the redirect URL
 	}
 	return d, nil
 }
