@@ -3,7 +3,7 @@
 //
 //	212 passed, 0 failed, 3 skipped
 //
-// It fails when a test has failed, when a package could not be built, when there was no test at all, and, with CI=true, when a
+// Tests that take too long for each change skip with the reason "left to make test-full"; they are listed by themselves. It fails when a test has failed, when a package could not be built, when there was no test at all, and, with CI=true, when a
 // test was skipped: where everything can be installed a skip is a hole.
 package main
 
@@ -41,7 +41,7 @@ type event struct {
 
 type test struct {
 	name   string
-	result string // pass, fail, skip; empty while it runs
+	result string // pass, fail, skip, left; empty while it runs
 	output []string
 	parent bool // has subtests
 }
@@ -121,7 +121,10 @@ func report(in io.Reader, out io.Writer, strict bool) (ok bool, err error) {
 			t := p.test(e.Test)
 			t.output = append(t.output, e.Output)
 		case e.Test != "" && (e.Action == "pass" || e.Action == "fail" || e.Action == "skip"):
-			p.test(e.Test).result = e.Action
+			t := p.test(e.Test)
+			if t.result = e.Action; e.Action == "skip" && t.reason() == leftToFull {
+				t.result = "left"
+			}
 		case e.Test != "":
 			p.test(e.Test)
 		case e.Action == "output":
@@ -152,24 +155,35 @@ func report(in io.Reader, out io.Writer, strict bool) (ok bool, err error) {
 	for _, f := range failures {
 		fmt.Fprintf(out, "\n%s\n", strings.TrimRight(f, "\n"))
 	}
-	if skipped > 0 {
-		fmt.Fprintln(out, "\nskipped:")
-		for _, p := range order {
-			for _, t := range p.tests {
-				if t.result == "skip" && !t.parent {
-					fmt.Fprintf(out, "  %s %s: %s\n", short(p.name), t.name, t.reason())
-				}
-			}
-		}
-		if strict {
-			fmt.Fprintln(out, "CI=true allows no skipped test")
-		}
+	list(out, order, "left", leftToFull, func(t *test) string { return t.name })
+	list(out, order, "skip", "skipped", func(t *test) string { return t.name + ": " + t.reason() })
+	if skipped > 0 && strict {
+		fmt.Fprintln(out, "CI=true allows no skipped test")
 	}
 	fmt.Fprintf(out, "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped)
 	if passed+failed+skipped == 0 {
 		return false, fmt.Errorf("no test has run")
 	}
 	return failed == 0 && broken == 0 && (skipped == 0 || !strict), nil
+}
+
+// leftToFull is the reason of tests that are no part of make test, but of make test-full.
+const leftToFull = "left to make test-full"
+
+// list writes the tests with a result, under a title, if there are any.
+func list(out io.Writer, packages []*pkg, result, title string, text func(*test) string) {
+	for _, p := range packages {
+		for _, t := range p.tests {
+			if t.result != result || t.parent {
+				continue
+			}
+			if title != "" {
+				fmt.Fprintf(out, "\n%s:\n", title)
+				title = ""
+			}
+			fmt.Fprintf(out, "  %s %s\n", short(p.name), text(t))
+		}
+	}
 }
 
 // endUnfinished gives tests without a result, which a panic, a deadline or os.Exit has ended, the result that they deserve.

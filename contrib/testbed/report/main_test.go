@@ -57,6 +57,13 @@ skipped:
 
 1 passed, 0 failed, 1 skipped
 `},
+		{name: "what is left to make test-full is no skip", ok: true, strict: true, in: strings.ReplaceAll(skip, "sshd is missing: install openssh-server", "left to make test-full"), want: `ok    access    0.1s  1 passed
+
+left to make test-full:
+  access TestSSHD
+
+1 passed, 0 failed, 0 skipped
+`},
 		{name: "CI allows no skip", strict: true, in: skip, want: `ok    access    0.1s  1 passed, 1 skipped
 
 skipped:
