@@ -69,7 +69,7 @@ func bazel(env *cli.Env, c *urfave.Context) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(env.Stdout).Encode(answer)
+	return writeJSON(env.Stdout, answer)
 }
 
 func bazelGet(env *cli.Env, c *urfave.Context, named []access.Origin, uri string) (bazelAnswer, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -80,10 +79,7 @@ func examine(env *cli.Env, c *urfave.Context) error {
 		if r.Faults == nil {
 			r.Faults = []string{}
 		}
-		e := json.NewEncoder(env.Stdout)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		err = e.Encode(r)
+		err = writeIndentedJSON(env.Stdout, r)
 	} else {
 		err = printFindings(env, x)
 	}

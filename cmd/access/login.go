@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"sync"
@@ -173,9 +172,7 @@ func (w *eventWriter) failed(o access.Origin, err error) error {
 
 func (w *eventWriter) write(e loginEvent) error {
 	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false) // a URL is to be read and opened
-	if err := enc.Encode(e); err != nil {
+	if err := writeJSON(&line, e); err != nil {
 		return err
 	}
 	w.mu.Lock()

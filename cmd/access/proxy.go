@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -188,7 +187,7 @@ func announce(env *cli.Env, c *urfave.Context, p *webproxy.Proxy, o access.Origi
 	if e.Socket == c.String("listen") {
 		e.Socket = ""
 	}
-	return json.NewEncoder(env.Stdout).Encode(e)
+	return writeJSON(env.Stdout, e)
 }
 
 // serveCommand serves as long as the command runs, and takes over its exit code.

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -198,7 +197,7 @@ func serviceTokenList(env *cli.Env, c *urfave.Context) error {
 		if infos == nil {
 			infos = []access.ServiceTokenInfo{}
 		}
-		return json.NewEncoder(env.Stdout).Encode(infos)
+		return writeJSON(env.Stdout, infos)
 	}
 	w := tabwriter.NewWriter(env.Stdout, 0, 8, 2, ' ', 0)
 	for i, t := range infos {

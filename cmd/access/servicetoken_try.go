@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -80,7 +79,7 @@ func serviceTokenTest(env *cli.Env, c *urfave.Context) error {
 		if errors.As(door.Explain(err), &explained) {
 			trial.Hints = explained.Hints
 		}
-		if err := json.NewEncoder(env.Stdout).Encode(trial); err != nil {
+		if err := writeJSON(env.Stdout, trial); err != nil {
 			return err
 		}
 	} else if trial.Accepted {

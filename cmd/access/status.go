@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,9 +123,7 @@ func status(env *cli.Env, c *urfave.Context) error {
 	slices.SortFunc(report.Hosts, func(a, b statusHost) int { return strings.Compare(a.Host+a.Mode, b.Host+b.Mode) })
 
 	if c.Bool("json") {
-		e := json.NewEncoder(env.Stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(report)
+		return writeIndentedJSON(env.Stdout, report)
 	}
 	for _, h := range report.Hosts {
 		if h.Mode == string(access.ModeServiceToken) && !h.Expiry.IsZero() && h.Expiry.Sub(now) < warnBefore {

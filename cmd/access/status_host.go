@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,9 +67,7 @@ func hostStatus(env *cli.Env, c *urfave.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		e := json.NewEncoder(env.Stdout)
-		e.SetEscapeHTML(false)
-		err = e.Encode(r)
+		err = writeJSON(env.Stdout, r)
 	} else {
 		err = r.print(env)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -57,7 +56,7 @@ func token(env *cli.Env, c *urfave.Context) error {
 		if cr.Kind == access.Bearer {
 			t.Header, t.Scheme = "Authorization", "Bearer"
 		}
-		return json.NewEncoder(env.Stdout).Encode(t)
+		return writeJSON(env.Stdout, t)
 	}
 	_, err = fmt.Fprintln(env.Stdout, cr.Token().Reveal())
 	return err

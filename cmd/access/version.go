@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -83,7 +82,5 @@ func printVersion(env *cli.Env, c *urfave.Context) error {
 			b.Modules = append(b.Modules, buildModule{m.Path, m.Version, m.Sum})
 		}
 	}
-	e := json.NewEncoder(env.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(b)
+	return writeIndentedJSON(env.Stdout, b)
 }

@@ -73,7 +73,7 @@ func whoami(env *cli.Env, c *urfave.Context) error {
 		id.Account = askIdentity(c.Context, d, o, p)
 	}
 	if c.Bool("json") {
-		return json.NewEncoder(env.Stdout).Encode(id)
+		return writeJSON(env.Stdout, id)
 	}
 	if id.Account == "" {
 		return fmt.Errorf("a token of Managed OAuth does not tell whose it is, and %s does not say", o.Host())
@@ -123,9 +123,7 @@ func everybody(env *cli.Env, c *urfave.Context, d *door.Door) error {
 	}
 	slices.SortFunc(all, func(a, b identity) int { return strings.Compare(a.Host+a.Mode, b.Host+b.Mode) })
 	if c.Bool("json") {
-		e := json.NewEncoder(env.Stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(all)
+		return writeIndentedJSON(env.Stdout, all)
 	}
 	w := tabwriter.NewWriter(env.Stdout, 0, 8, 2, ' ', 0)
 	for i, id := range all {
