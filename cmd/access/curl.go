@@ -32,10 +32,10 @@ credential of the URL's host: session, token of Managed OAuth or service token. 
 may stand anywhere among the arguments; without a scheme it is https. The exit code is
 curl's; 3 means that a login is needed, 4 that Access refused.
 
-The host is asked beforehand whether it still accepts the credential, which is renewed
-once if not. It is neither on curl's command line nor in what --verbose prints, and goes
-to no other host: of redirects, curl follows those to other hosts without it, or, since
-curl cannot leave a service token's headers behind, not at all.
+Before curl runs, the host is asked whether it still accepts the credential; if not, the
+credential is renewed once. It is neither on curl's command line nor in what --verbose
+prints, and goes to no other host. curl follows redirects to other hosts without it. With
+a service token, whose headers curl would take along, it does not follow them at all.
 
   access curl https://wiki.example.com/api/pages
   access curl -sSf -X POST -d @page.json https://wiki.example.com/api/pages

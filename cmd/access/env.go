@@ -31,8 +31,8 @@ func envCommand(env *cli.Env) *urfave.Command {
   access env --format gitlab git.example.com    NAME=value lines of a dotenv report,
                                                 which GitLab keeps as an artifact
 
-A service token stands in what is printed. Each is tried first: one that its host
-refuses ends this with exit code 4 and the reason, and the shell that takes the
+What is printed contains the service token, if there is one. It is tried first: if its
+host refuses it, this ends with exit code 4 and the reason, and the shell that takes the
 output over fails, too.`,
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "format", Usage: "print for `SHELL`: sh, fish, powershell, github or gitlab (default: sh; on Windows powershell)"},

@@ -31,7 +31,7 @@ and for the pages behind import paths:
 The go command calls it before its first request, for the credentials of each HOST, and
 once more with the URL of a request that was refused. A host that is not named gets one
 only if a person has logged in to it or set it up. The go command shows the messages of
-this program with -x alone.
+this program only with -x.
 
 A service token is given out with --service-token and for a HOST that is named. The go
 command takes its headers along when a server redirects it to another host; a session

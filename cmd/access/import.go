@@ -36,9 +36,9 @@ func importCommand(env *cli.Env) *urfave.Command {
 		ArgsUsage: "[FILE]",
 		Description: `Takes passwords into the keystore, for git-credential-access --store to give to git:
 those of git-credential-store, those of a netrc file, or, with the service tokens,
-what "access export" wrote on another machine. What kind of file it is shows by its
-name or content, or is said by --from. The files stay as they are; --remove alone takes
-out of one what is in the keystore then.
+what "access export" wrote on another machine. The kind of file is recognised by
+its name or content, or given by --from. The files stay as they are, unless --remove takes
+out of git-credential-store's what the keystore has then.
 
   access import ~/.git-credentials
   access import --from=git-credential-store          its usual files

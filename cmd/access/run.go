@@ -21,15 +21,15 @@ person. No secret is written to a configuration file or stands on a command line
 
 The credential is tried first: a service token that HOST refuses ends the run with
 exit code 4 and the reason. GIT_TRACE_CURL, GIT_CURL_VERBOSE and GIT_TRACE2* would
-print a service token; they are not passed on, and it is said.
+print a service token; they are not passed on, and a warning says so.
 
   access run git.example.com -- git clone https://git.example.com/code.git
 
 git does not follow a redirect to another host then. git-lfs does, and takes the
 headers of a service token along: where the LFS server sends its clients to another
 host for the files, use "access proxy --git HOST -- COMMAND", which keeps the token
-to itself. So do where others can read the work tree: git-lfs notes its GIT_ variables,
-a token of them included, in .git/lfs/logs when it fails.`,
+to itself. Use it also where others can read the work tree: when git-lfs fails, it writes
+its GIT_ variables into .git/lfs/logs, and the token is in one of them.`,
 		Action: func(c *urfave.Context) error { return runProgram(env, c) },
 	}
 }

@@ -29,9 +29,9 @@ func setupSSHCommand(env *cli.Env) *urfave.Command {
 		Name:      "ssh",
 		Usage:     "configure ssh for hosts",
 		ArgsUsage: "[USER@]HOST...",
-		Description: `Has ssh, and all that uses it, reach HOST by access-ssh-proxy: writes lines for it into
-~/.ssh/gitaccess/config, and a line at the top of ~/.ssh/config that includes them
-(access-ssh-proxy config). Lines of ~/.ssh/config that call "cloudflared access" for
+		Description: `Makes ssh, and everything that uses it, reach HOST through access-ssh-proxy: writes lines
+for it into ~/.ssh/gitaccess/config, and a line at the top of ~/.ssh/config that includes
+them (access-ssh-proxy config). Lines of ~/.ssh/config that call "cloudflared access" for
 HOST become comments, also those for short-lived certificates, which are then fetched by
 access-ssh-proxy. Changes are shown as a diff.
 

@@ -26,9 +26,9 @@ ACCESS_KEYSTORE names another store: secret-service, keychain, wincred, pass, ke
 or file. No server is asked. A service token that ends within a week gets a warning, if
 its end was told: access service-token add --expires.
 
-With HOST it asks that host how it lets programs in, and says whether there is what it
-takes (exit code 0) or what to type next: 3 where a login is missing, 4 where Access
-refused. Nobody is asked to log in.
+With HOST it asks that host how it lets programs in, and says whether this machine has
+what that takes (exit code 0), or what to type next: 3 where a login is missing, 4 where
+Access refused. Nobody is asked to log in.
 
   access status
   access status --json

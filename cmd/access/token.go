@@ -21,9 +21,9 @@ func tokenCommand(env *cli.Env) *urfave.Command {
 asked to log in: without a session it prints nothing and exits with 3.
 
   curl --header "cf-access-token: $(access token wiki.example.com)" https://wiki.example.com/
-  access token --json wiki.example.com      the header it belongs into, and its end, too
+  access token --json wiki.example.com      with the header for it, and when it ends
 
-A token of Managed OAuth belongs into "Authorization: Bearer". Handle it like a
+A token of Managed OAuth goes into "Authorization: Bearer". Handle it like a
 password: it opens the host until it expires. "access curl" needs no token.`,
 		Flags:  []urfave.Flag{&urfave.BoolFlag{Name: "json", Usage: "print JSON"}},
 		Action: func(c *urfave.Context) error { return token(env, c) },
@@ -66,7 +66,7 @@ func token(env *cli.Env, c *urfave.Context) error {
 type tokenOutput struct {
 	Host   string    `json:"host"`
 	Token  string    `json:"token"`
-	Header string    `json:"header"`           // that it belongs into
+	Header string    `json:"header"`           // that it goes into
 	Scheme string    `json:"scheme,omitempty"` // before it in the header
 	Expiry time.Time `json:"expires,omitzero"`
 }
