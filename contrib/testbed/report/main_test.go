@@ -13,6 +13,7 @@ func TestReport(t *testing.T) {
 	tests := []struct {
 		name, in, want string
 		strict, ok     bool
+		full           bool
 	}{
 		{name: "all well", ok: true, in: `
 {"Action":"start","Package":"M/access"}
@@ -64,6 +65,14 @@ left to make test-full:
 
 1 passed, 0 failed, 0 skipped
 `},
+		{name: "the full run leaves nothing", strict: true, full: true, in: strings.ReplaceAll(skip, "sshd is missing: install openssh-server", "left to make test-full"), want: `ok    access    0.1s  1 passed, 1 skipped
+
+skipped:
+  access TestSSHD: left to make test-full
+CI=true allows no skipped test
+
+1 passed, 0 failed, 1 skipped
+`},
 		{name: "CI allows no skip", strict: true, in: skip, want: `ok    access    0.1s  1 passed, 1 skipped
 
 skipped:
@@ -113,7 +122,7 @@ access/a.go:1: no
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
-			ok, err := report(strings.NewReader(strings.ReplaceAll(strings.TrimSpace(tt.in), "M/", m+"/")), &out, tt.strict)
+			ok, err := report(strings.NewReader(strings.ReplaceAll(strings.TrimSpace(tt.in), "M/", m+"/")), &out, tt.strict, tt.full)
 			if err != nil || ok != tt.ok {
 				t.Errorf("ok %t, error %v", ok, err)
 			}
@@ -136,7 +145,7 @@ const skip = `
 // Nothing run is not success: a pattern that matches nothing, a go command that has failed.
 func TestNothingRun(t *testing.T) {
 	var out strings.Builder
-	if ok, err := report(strings.NewReader("go: cannot find main module\n"), &out, false); ok || err == nil {
+	if ok, err := report(strings.NewReader("go: cannot find main module\n"), &out, false, false); ok || err == nil {
 		t.Errorf("ok %t, error %v", ok, err)
 	}
 	if !strings.Contains(out.String(), "cannot find main module") {
