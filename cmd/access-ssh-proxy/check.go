@@ -15,10 +15,7 @@ import (
 // check asks each ssh of the machine what it makes of its configuration, and warns
 // of what is not as it was written.
 func (c *configCommand) check(ctx context.Context) {
-	programs := sshPrograms(c.env.Getenv)
-	if c.ssh != "" {
-		programs = []string{c.ssh}
-	}
+	programs := c.programs()
 	if len(programs) == 0 {
 		c.env.Warn("there is no ssh in PATH to check the configuration with")
 	}
@@ -29,6 +26,14 @@ func (c *configCommand) check(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// programs are the one that --ssh names, or each ssh of the machine.
+func (c *configCommand) programs() []string {
+	if c.ssh != "" {
+		return []string{c.ssh}
+	}
+	return sshPrograms(c.env.Getenv)
 }
 
 func (c *configCommand) checkHost(ctx context.Context, ssh string, h *sshproxy.HostConfig) error {

@@ -8,13 +8,11 @@ import (
 	"time"
 )
 
-// stopSharing has shared connections take no further sessions; one ends with those that it has (mux.c, client_stop_mux). To which host
-// it leads ssh does not tell, so that all of our folder are stopped: the next session to another host makes a new one.
+// stopSharing tells the connections that sessions share to take no more of them: each ends with the sessions that it has (clientloop.c,
+// client_stop_mux). ssh does not tell which host one leads to, so all in our folder are told: the next session to a host that stays
+// makes a new connection.
 func (c *configCommand) stopSharing(ctx context.Context) {
-	programs := sshPrograms(c.env.Getenv)
-	if c.ssh != "" {
-		programs = []string{c.ssh}
-	}
+	programs := c.programs()
 	entries, err := os.ReadDir(c.files.folder)
 	if err != nil || len(programs) == 0 {
 		return
