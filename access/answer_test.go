@@ -99,11 +99,14 @@ func FuzzReadAnswer(f *testing.F) {
 			u := &url.URL{Scheme: "https", Host: "git.example.com", Path: "/x"}
 			resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 "), bytes.NewReader(answer))), &http.Request{Method: http.MethodGet, URL: u})
 			if err != nil {
-				t.Skip("no answer")
+				return nil
 			}
 			return resp
 		}
 		resp := read()
+		if resp == nil {
+			return
+		}
 		a := ReadAnswer(resp)
 		got, gotErr := io.ReadAll(resp.Body)
 		want, wantErr := io.ReadAll(read().Body)
