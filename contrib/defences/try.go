@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,8 @@ type defence struct {
 // patience is for one test, which may hang for want of the defence.
 const patience = 3 * time.Minute
 
-// An outcome is what came of a try. Without an error it is that of each test: those that failed did what they are for.
+// An outcome is what came of a try. Without an error it is that of each test: those that failed did what they are for, if something was
+// taken away.
 type outcome struct {
 	failed []string
 	err    error  // nothing is proved
@@ -72,6 +74,9 @@ func tryAll(ctx context.Context, all []defence) (tries []chan outcome, wait func
 
 // try takes the defence away in a copy of the tree, runs its tests and puts it back.
 func (d defence) try(ctx context.Context, tree string) (o outcome) {
+	if d.isNone() {
+		return d.runTests(ctx, tree)
+	}
 	path := filepath.Join(tree, d.file)
 	before, err := os.ReadFile(path)
 	if err != nil {
@@ -84,7 +89,33 @@ func (d defence) try(ctx context.Context, tree string) (o outcome) {
 		return outcome{err: err}
 	}
 	defer func() { o.err = errors.Join(o.err, os.WriteFile(path, before, 0o600)) }()
+	return d.runTests(ctx, tree)
+}
 
+// untouched returns, for each package, all tests that the defences name and nothing to take away: what fails then would prove nothing.
+func untouched(all []defence) (none []defence) {
+	var order []string
+	tests := map[string][]string{}
+	for _, d := range all {
+		for _, t := range d.tests {
+			pkg, _, _ := strings.Cut(t, " ")
+			if tests[pkg] == nil {
+				order = append(order, pkg)
+			}
+			if !slices.Contains(tests[pkg], t) {
+				tests[pkg] = append(tests[pkg], t)
+			}
+		}
+	}
+	for _, pkg := range order {
+		none = append(none, defence{tests: tests[pkg]})
+	}
+	return none
+}
+
+func (d defence) isNone() bool { return d.file == "" }
+
+func (d defence) runTests(ctx context.Context, tree string) (o outcome) {
 	built := map[string]string{}
 	for _, t := range d.tests {
 		pkg, name, _ := strings.Cut(t, " ")
